@@ -1,0 +1,8 @@
+package watermillsink
+
+// InFlight returns how many calls the sink remembers.
+func InFlight(s *Sink) int {
+	s.flight.mu.Lock()
+	defer s.flight.mu.Unlock()
+	return len(s.flight.calls)
+}
