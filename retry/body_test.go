@@ -80,6 +80,7 @@ func TestBodyIsRepeatedWithoutBuffering(t *testing.T) {
 				require.NoError(t, resp.Body.Close())
 				require.Equal(t, []int64{size, size, size}, api.seen)
 				require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(2<<20), "bytes allocated for three times 64 MiB")
+				synctest.Wait() // net/http may close a body after it has returned the answer
 				if f, ok := req.Body.(*os.File); ok {
 					require.ErrorIs(t, f.Close(), os.ErrClosed, "the body is closed in the end")
 				}
@@ -116,6 +117,7 @@ func TestBodyThatCanBeReadOnceIsKeptUpToALimit(t *testing.T) {
 				require.EqualValues(t, c.size, api.seen[i])
 				require.Equal(t, api.sums[0], api.sums[i])
 			}
+			synctest.Wait() // net/http may close a body after it has returned the answer
 			require.EqualValues(t, 1, body.closed.Load())
 		})
 	}
