@@ -33,13 +33,18 @@ func (r *relay) read() error {
 	r.mu.Unlock()
 
 	found := 0
-	if timely {
+	// A commit says nothing of what is parked, so where one follows the other that
+	// is not asked for each time: it would come between a commit and its delivery.
+	asked := r.asked.Swap(false)
+	if timely && (asked || !now.Before(r.nextDue)) {
 		n, err := r.readDue()
 		if err != nil {
 			r.hint.Store(hint)
+			r.asked.Store(asked)
 			return err
 		}
 		found += n
+		r.nextDue = now.Add(r.q.config.PollMin)
 	}
 	// The common reader goes first: a line that joins it below is not among wants,
 	// and what is committed meanwhile must not be passed without it.

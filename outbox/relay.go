@@ -21,6 +21,7 @@ type relay struct {
 	q       *Queue
 	nudges  chan struct{} // wakes the loop
 	hint    atomic.Bool   // something was committed: read now
+	asked   atomic.Bool   // with hint: what is parked, too
 	reports *reporter
 
 	mu       sync.Mutex
@@ -45,6 +46,7 @@ type relay struct {
 	head       Position
 	headMore   bool
 	nextRead   time.Time
+	nextDue    time.Time
 	poll       time.Duration
 	nextLease  time.Time
 	nextForget time.Time
@@ -256,6 +258,7 @@ func (r *relay) operated(op Operation) {
 		}
 	}
 	r.mu.Unlock()
+	r.asked.Store(true)
 	r.hint.Store(true)
 	r.nudge()
 }

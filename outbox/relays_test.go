@@ -237,6 +237,42 @@ func TestLateAcknowledgementLeavesNobodyBehind(t *testing.T) {
 	})
 }
 
+// TestALostLeaseIsTakenUpAgainAfterALateDelivery has a relay lose its lease while a
+// handler runs that does not end with its context. When the handler ends at last,
+// the relay writes that and begins anew.
+func TestALostLeaseIsTakenUpAgainAfterALateDelivery(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		shared := memstore.New()
+		first := &flaky{Store: shared}
+		one, two := &sink{}, &sink{}
+		deaf := outbox.HandlerFunc(func(ctx context.Context, d outbox.Delivery) error {
+			if d.ID == "1" {
+				time.Sleep(45 * time.Second)
+			}
+			return one.Handle(context.WithoutCancel(ctx), d)
+		})
+		stopOne := runQueue(t, queueOn(t, first, &told{}, outbox.Destination{Name: "a", Handler: deaf}))
+		producer := queueOn(t, shared, &told{}, outbox.Destination{Name: "a"})
+		send(t, producer, msg("a", "k", "1"))
+		time.Sleep(time.Second)
+		first.cut.Store(true)
+		time.Sleep(15 * time.Second) // more than a lease
+		stopTwo := runQueue(t, queueOn(t, shared, &told{}, outbox.Destination{Name: "a", Handler: two}))
+		time.Sleep(5 * time.Second)
+		require.Equal(t, []string{"1"}, two.ids(), "the second has taken over")
+		first.cut.Store(false)
+		time.Sleep(5 * time.Second)
+		require.Empty(t, one.ids(), "the first knows that its lease is lost, and its handler still runs")
+		time.Sleep(time.Minute)
+		stopTwo()
+		send(t, producer, msg("a", "k", "2"))
+		time.Sleep(time.Minute)
+		require.Contains(t, one.ids(), "2", "nobody else is left to deliver it")
+		stopOne()
+	})
+}
+
 // TestStopEndsThoughNothingCanBeAcknowledged: a relay that is told to stop while
 // its store takes no results ends with its lease, and does not renew it for ever.
 func TestStopEndsThoughNothingCanBeAcknowledged(t *testing.T) {
