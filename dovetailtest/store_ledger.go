@@ -3,6 +3,7 @@ package dovetailtest
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"sync"
 	"testing"
 	"time"
@@ -11,7 +12,7 @@ import (
 )
 
 // RunLedgerStore checks that a store keeps the contract of idempotency.Store, and
-// those of idempotency.Lister and TxStore where it has their methods. newStore
+// those of idempotency.Lister, TxStore and BatchStore where it has their methods. newStore
 // makes an empty store, ready for use, for each case.
 func RunLedgerStore(t *testing.T, newStore func(t *testing.T) idempotency.Store) {
 	t.Helper()
@@ -33,6 +34,7 @@ func RunLedgerStore(t *testing.T, newStore func(t *testing.T) idempotency.Store)
 		{"SweepTakesOldOperationsOnly", testLedgerSweep},
 		{"OpenListsDoubts", testLedgerOpen},
 		{"CompletionInATransaction", testLedgerTx},
+		{"ManyClaimsAtOnce", testLedgerMany},
 		{"SameAsTheModel", testLedgerModel},
 	}
 	for _, c := range cases {
@@ -257,10 +259,23 @@ func testLedgerKinds(c *ledgerCase) {
 	}
 }
 
+// noise is a text of n letters that nothing compresses, always the same.
+func noise(n int) string {
+	r := rand.New(rand.NewPCG(1, uint64(n))) // #nosec G404 G115 -- a test's text
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = '!' + byte(r.IntN(94)) // #nosec G115 -- printable
+	}
+	return string(b)
+}
+
 func testLedgerKeys(c *ledgerCase) {
 	for _, k := range []idempotency.Key{
 		{Scope: "s", ID: "abc"}, {Scope: "s", ID: "ABC"}, {Scope: "s", ID: "abc "}, {Scope: "s", ID: "abc", Op: "x"}, {Scope: "s", ID: "abcx"},
 		{Scope: "S", ID: "abc"}, {Scope: "sa", ID: "bc"}, {Scope: "s", ID: "e\u0301"}, {Scope: "s", ID: "\u00e9"}, {Scope: "s", ID: "0"}, {Scope: "s", ID: "00"},
+		// The longest there are, of what no index can compress, and of every length of a letter.
+		{Scope: noise(1024), ID: noise(1000)}, {Scope: noise(1024), ID: noise(1000), Op: "x"}, {Scope: "s", ID: noise(1000), Op: noise(1024)},
+		{Scope: "s", ID: "\"quoted\", 'too', \\ and <&> {}[]"}, {Scope: "s", ID: "\u2028\U0001F4A9\u00df"}, {Scope: "s", ID: "?1 $1 %s"},
 	} {
 		cl := c.claim(idempotency.ClaimRequest{Key: k, Kind: idempotency.Record, Fingerprint: ledgerA, Lease: time.Hour})
 		c.is(cl.Verdict, idempotency.Won, "another key: "+k.String())

@@ -1,18 +1,19 @@
 package idempotency
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"strings"
-	"unicode/utf8"
 )
 
 // ErrInvalidKey is returned for a Key without Scope or ID, or with a part that is
-// not valid UTF-8, holds a NUL or is longer than 1,024 bytes. An empty ID is
-// never a wildcard: it would make every record the same one.
+// not valid UTF-8, holds a NUL or is longer than 1,024 bytes, or with more than
+// 2,048 bytes in all. An empty ID is never a wildcard: it would make every record
+// the same one.
 var ErrInvalidKey = errors.New("idempotency: invalid key")
 
 // A Key names one write for ever. The zero value is refused with ErrInvalidKey. A
@@ -27,8 +28,12 @@ type Key struct {
 	Op string
 }
 
-// maxPart bounds each part of a key in bytes.
-const maxPart = 1024
+// Bounds of each part of a key and of all together, in bytes: what an index of any
+// of the databases takes.
+const (
+	maxPart = 1024
+	maxKey  = 2048
+)
 
 // uuidSpace sets our hashes apart from all others. It never changes: the keys
 // that systems remember depend on it.
@@ -57,6 +62,11 @@ func (k Key) UUID() string {
 	return x[:8] + "-" + x[8:12] + "-" + x[12:16] + "-" + x[16:20] + "-" + x[20:]
 }
 
+// Compare orders keys by Scope, ID and Op.
+func (k Key) Compare(other Key) int {
+	return cmp.Or(strings.Compare(k.Scope, other.Scope), strings.Compare(k.ID, other.ID), strings.Compare(k.Op, other.Op))
+}
+
 // String returns "scope/id" or "scope/id#op", for messages. It is not unique.
 func (k Key) String() string {
 	s := k.Scope + "/" + k.ID
@@ -74,9 +84,12 @@ func (k Key) check() error {
 		return fmt.Errorf("%w: ID is empty in scope %q; pass the source's own ID", ErrInvalidKey, k.Scope)
 	}
 	for _, p := range [...]struct{ name, text string }{{"Scope", k.Scope}, {"ID", k.ID}, {"Op", k.Op}} {
-		if len(p.text) > maxPart || !utf8.ValidString(p.text) || strings.ContainsRune(p.text, 0) {
+		if len(p.text) > maxPart || !plain(p.text) {
 			return fmt.Errorf("%w: %s: want valid UTF-8 without NUL of at most %d bytes", ErrInvalidKey, p.name, maxPart)
 		}
+	}
+	if len(k.Scope)+len(k.ID)+len(k.Op) > maxKey {
+		return fmt.Errorf("%w: Scope, ID and Op have more than %d bytes in all", ErrInvalidKey, maxKey)
 	}
 	return nil
 }

@@ -19,11 +19,12 @@ func TestInvalidKeyIsRefusedEverywhere(t *testing.T) {
 	for name, k := range map[string]Key{
 		"zero": {}, "no ID": {Scope: "s"}, "no scope": {ID: "1"}, "NUL": {Scope: "s", ID: "a\x00b"}, "not UTF-8": {Scope: "s", ID: "\xff"},
 		"long": {Scope: "s", ID: strings.Repeat("x", maxPart+1)}, "long op": {Scope: "s", ID: "1", Op: strings.Repeat("x", maxPart+1)},
+		"long in all": {Scope: strings.Repeat("s", maxPart), ID: strings.Repeat("x", maxPart), Op: "o"},
 	} {
 		require.ErrorIs(t, k.check(), ErrInvalidKey, name)
 		require.Empty(t, k.UUID(), name)
 	}
-	require.NoError(t, Key{Scope: "s", ID: strings.Repeat("x", maxPart)}.check())
+	require.NoError(t, Key{Scope: strings.Repeat("s", maxPart), ID: strings.Repeat("x", maxPart)}.check())
 }
 
 // No two keys share a UUID: the parts carry their lengths.

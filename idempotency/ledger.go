@@ -1,6 +1,11 @@
 package idempotency
 
-import "time"
+import (
+	"errors"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
 
 // A State is how far a write has come. The numbers are stored.
 type State uint8
@@ -77,6 +82,20 @@ type Ref struct {
 	// system has none or it is not known.
 	Version string
 }
+
+// check returns why r cannot be kept: a text that not every database takes would
+// otherwise be found out after the write, each time.
+func (r Ref) check() error {
+	switch {
+	case r.ID == "":
+		return errors.New("the target answered without the ID of a record")
+	case !plain(r.ID) || !plain(r.Version):
+		return errors.New("the target answered with an ID or a version that is not UTF-8 or holds a NUL")
+	}
+	return nil
+}
+
+func plain(text string) bool { return utf8.ValidString(text) && !strings.ContainsRune(text, 0) }
 
 // An Entry is one row of the ledger. All times are the store's, Now included, so
 // that only differences of one clock are ever taken.

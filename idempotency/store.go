@@ -56,3 +56,12 @@ type TxStore interface {
 	// CompleteTx is Complete in tx. The result counts when tx commits.
 	CompleteTx(ctx context.Context, tx Tx, c Completion) error
 }
+
+// A BatchStore is a Store that decides many claims in one round trip.
+type BatchStore interface {
+	Store
+	// ClaimMany is Claim for each of the requests, whose keys differ, and returns the
+	// claims in their order. It is not atomic: when it returns an error, some of the
+	// claims may have been won; their leases end by themselves.
+	ClaimMany(ctx context.Context, requests []ClaimRequest) ([]Claim, error)
+}

@@ -69,10 +69,18 @@ func NewUpserter[T any](c Config[T]) (*Upserter[T], error) {
 // ErrNoUpdate if the target cannot change a record. A record that was deleted in
 // the target is not made again under the same key.
 func (u *Upserter[T]) Upsert(ctx context.Context, k Key, seq int64, v T) (Result, error) {
-	if u.target.Upsert == nil && u.target.Update == nil {
-		return Result{}, fmt.Errorf("upsert %s: %w", k, &dovetail.Error{Fault: dovetail.Permanent, Err: ErrNoUpdate})
+	if err := u.changes(); err != nil {
+		return Result{}, fmt.Errorf("upsert %s: %w", k, err)
 	}
 	return u.observe(ctx, "upsert", Record, k, seq, v)
+}
+
+// changes returns ErrNoUpdate if the target can change no record.
+func (u *Upserter[T]) changes() error {
+	if u.target.Upsert == nil && u.target.Update == nil {
+		return &dovetail.Error{Fault: dovetail.Permanent, Err: ErrNoUpdate}
+	}
+	return nil
 }
 
 // Create makes the record k from v, once in its life: when the ledger says that it
@@ -83,9 +91,13 @@ func (u *Upserter[T]) Create(ctx context.Context, k Key, v T) (Result, error) {
 
 // observe tells the observer of one write and puts the record into its error.
 func (u *Upserter[T]) observe(ctx context.Context, op string, kind Kind, k Key, seq int64, v T) (Result, error) {
+	return u.observed(ctx, op, k, func(ctx context.Context) (Result, error) { return u.write(ctx, kind, k, seq, v) })
+}
+
+func (u *Upserter[T]) observed(ctx context.Context, op string, k Key, write func(context.Context) (Result, error)) (Result, error) {
 	e := dovetail.Event{Name: "idempotency." + op, Time: time.Now(), Key: k.String()}
 	ctx = u.observer.Start(ctx, e)
-	res, err := u.write(ctx, kind, k, seq, v)
+	res, err := write(ctx)
 	e.Duration, e.Outcome = time.Since(e.Time), res.Outcome.String()
 	if err != nil {
 		// The caller gets the error; the event only ends what was started.
@@ -128,25 +140,49 @@ var errOther = errors.New("idempotency: an earlier payload was settled")
 const rounds = 3
 
 func (u *Upserter[T]) write(ctx context.Context, kind Kind, k Key, seq int64, v T) (Result, error) {
+	p, err := u.prepare(kind, k, seq, v)
+	if err != nil {
+		return Result{}, err
+	}
+	return u.rounds(ctx, k, p)
+}
+
+// prepare checks what a call was given and makes its payload.
+func (u *Upserter[T]) prepare(kind Kind, k Key, seq int64, v T) (payload[T], error) {
+	p := payload[T]{kind: kind, v: v, seq: seq}
 	if err := k.check(); err != nil {
-		return Result{}, &dovetail.Error{Fault: dovetail.Invalid, Err: err}
+		return p, &dovetail.Error{Fault: dovetail.Invalid, Err: err}
 	}
 	if seq < 0 {
-		return Result{}, dovetail.NewError(dovetail.Invalid, "", "idempotency: negative version %d", seq)
+		return p, dovetail.NewError(dovetail.Invalid, "", "idempotency: negative version %d", seq)
 	}
-	p := payload[T]{kind: kind, v: v, seq: seq}
 	var err error
 	if p.data, p.fp, err = encode(v); err != nil {
-		return Result{}, &dovetail.Error{Fault: dovetail.Invalid, Err: err}
+		return p, &dovetail.Error{Fault: dovetail.Invalid, Err: err}
 	}
 	if u.class == 'B' || u.class == 'C' {
 		// What is sent first is what would be sent again.
 		if p.v, err = decode[T](p.data); err != nil {
-			return Result{}, &dovetail.Error{Fault: dovetail.Invalid, Err: err}
+			return p, &dovetail.Error{Fault: dovetail.Invalid, Err: err}
 		}
 	}
+	return p, nil
+}
+
+// request is the claim of a payload.
+func (u *Upserter[T]) request(k Key, p payload[T]) ClaimRequest {
+	return ClaimRequest{Key: k, Kind: p.kind, Fingerprint: p.fp, Seq: p.seq, Lease: u.config.Lease}
+}
+
+// rounds claims and writes, as often as earlier payloads are to be settled first.
+func (u *Upserter[T]) rounds(ctx context.Context, k Key, p payload[T]) (Result, error) {
 	for range rounds {
-		res, err := u.round(ctx, k, p)
+		asked := time.Now()
+		c, err := u.config.Store.Claim(ctx, u.request(k, p))
+		if err != nil {
+			return Result{}, asLedger("claim", err)
+		}
+		res, err := u.claimed(ctx, c, p, asked)
 		if !errors.Is(err, errOther) {
 			return res, err
 		}
@@ -154,13 +190,8 @@ func (u *Upserter[T]) write(ctx context.Context, kind Kind, k Key, seq int64, v 
 	return Result{}, tooEarly(ErrInProgress, u.config.Lease)
 }
 
-// round is one claim and what follows from it.
-func (u *Upserter[T]) round(ctx context.Context, k Key, p payload[T]) (Result, error) {
-	asked := time.Now()
-	c, err := u.config.Store.Claim(ctx, ClaimRequest{Key: k, Kind: p.kind, Fingerprint: p.fp, Seq: p.seq, Lease: u.config.Lease})
-	if err != nil {
-		return Result{}, asLedger("claim", err)
-	}
+// claimed is what follows from a claim that was asked for at a time.
+func (u *Upserter[T]) claimed(ctx context.Context, c Claim, p payload[T], asked time.Time) (Result, error) {
 	switch c.Verdict {
 	case Won:
 	case Finished:

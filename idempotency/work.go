@@ -105,8 +105,8 @@ func (w *work[T]) look(ctx context.Context, stored payload[T], left time.Duratio
 	}
 	refs := make(map[string]Ref, 1)
 	for _, r := range found {
-		if r.ID == "" {
-			return w.person(ctx, fmt.Errorf("%w: the look-up found a record without an ID", ErrInDoubt))
+		if err := r.check(); err != nil {
+			return w.person(ctx, fmt.Errorf("%w: look-up: %w", ErrInDoubt, err))
 		}
 		refs[r.ID] = r
 	}
@@ -146,8 +146,8 @@ func (w *work[T]) send(ctx context.Context, p payload[T], how sending) (Result, 
 	}
 	w.sent = true
 	ref, outcome, err := w.call(ctx, p, how)
-	if err == nil && ref.ID == "" {
-		err = errors.New("the target answered without the ID of a record")
+	if err == nil {
+		err = ref.check()
 	}
 	if err != nil {
 		return Result{}, w.failed(ctx, how, err)

@@ -1,7 +1,6 @@
 package memstore
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -21,8 +20,9 @@ func newLedgerState() ledgerState {
 }
 
 var (
-	_ idempotency.TxStore = (*Store)(nil)
-	_ idempotency.Lister  = (*Store)(nil)
+	_ idempotency.TxStore    = (*Store)(nil)
+	_ idempotency.Lister     = (*Store)(nil)
+	_ idempotency.BatchStore = (*Store)(nil)
 )
 
 // Claim decides who has a key; see idempotency.Store.
@@ -35,6 +35,18 @@ func (s *Store) Claim(ctx context.Context, r idempotency.ClaimRequest) (c idempo
 		return nil
 	})
 	return c, err
+}
+
+// ClaimMany decides many claims; see idempotency.BatchStore.
+func (s *Store) ClaimMany(ctx context.Context, requests []idempotency.ClaimRequest) ([]idempotency.Claim, error) {
+	claims := make([]idempotency.Claim, len(requests))
+	for i, r := range requests {
+		var err error
+		if claims[i], err = s.Claim(ctx, r); err != nil {
+			return nil, err
+		}
+	}
+	return claims, nil
 }
 
 // MarkSending records that a request is about to be sent; see idempotency.Store.
@@ -124,21 +136,17 @@ func (s *Store) Sweep(ctx context.Context, age time.Duration, limit int) (n int,
 func (s *Store) Open(ctx context.Context, after idempotency.Key, limit int) (open []idempotency.Entry, err error) {
 	err = s.update(ctx, func(*Tx) error {
 		now := time.Now()
-		keys := slices.SortedFunc(maps.Keys(s.ledger.entries), compareKeys)
+		keys := slices.SortedFunc(maps.Keys(s.ledger.entries), idempotency.Key.Compare)
 		for _, k := range keys {
 			e := s.ledger.entries[k]
 			doubt := e.State == idempotency.Doubt || (e.State == idempotency.Sending && !e.LeaseUntil.After(now))
-			if doubt && len(open) < limit && compareKeys(k, after) > 0 {
+			if doubt && len(open) < limit && k.Compare(after) > 0 {
 				open = append(open, clone(e))
 			}
 		}
 		return nil
 	})
 	return open, err
-}
-
-func compareKeys(a, b idempotency.Key) int {
-	return cmp.Or(cmp.Compare(a.Scope, b.Scope), cmp.Compare(a.ID, b.ID), cmp.Compare(a.Op, b.Op))
 }
 
 // clone returns e so that the caller can neither change the store nor see it

@@ -1,6 +1,7 @@
 package sqlstore
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -14,15 +15,19 @@ import (
 // time it is null, see Store.clock.
 type ledgerSQL struct {
 	get      string // null, scope, id, op
+	getMany  string // null, keys as a JSON list of [scope, id, op]
 	insert   string // scope, id, op, and the columns
 	claim    string // state, seq, fence, attempt, lease_until, last_sent, updated; scope, id, op; fence, state, lease_until, seq as read
-	mark     string // unsure if in doubt, the same, null, null, null, fingerprint, seq, request; scope, id, op, fence
-	complete string // fingerprint, ref, version, result, who, null, null; scope, id, op, fence
+	mark     string // unsure if in doubt, null, fingerprint, seq, request; scope, id, op, fence
+	complete string // fingerprint, ref, version, result, who, null; scope, id, op, fence
 	release  string // not applied, settled, null, cause, who; scope, id, op, fence
 	renew    string // null, lease; scope, id, op, fence
 	sweep    string // null, age, limit
 	open     string // null, scope, id, op, limit
 }
+
+// The columns of the ledger, in the order in which scanLedger reads them.
+const ledgerColumns = `kind, state, fingerprint, seq, request, fence, attempt, lease_until, first_sent, last_sent, unsure, ref, version, result, cause, who, created, updated`
 
 var (
 	_ idempotency.TxStore = (*Store)(nil)
@@ -45,16 +50,12 @@ func (s *Store) Claim(ctx context.Context, r idempotency.ClaimRequest) (idempote
 		if err != nil {
 			return idempotency.Claim{}, err
 		}
-		e := old
-		c := idempotency.Claim{Verdict: r.Apply(&e, found, old.Now)}
-		if !found {
-			e.Now = old.Now
-		}
-		c.Entry = e
-		if found && e.Fence == old.Fence && e.Seq == old.Seq {
+		t := trial{old: old, found: found}
+		c := t.decide(r)
+		if t.idle() {
 			return c, nil
 		}
-		err = s.update(ctx, func(tx *session) error { return s.writeClaim(ctx, tx, old, found, e) })
+		err = s.single(ctx, func(x *session) error { return s.writeClaim(ctx, x, t) })
 		if !errors.Is(err, errMoved) {
 			return c, err
 		}
@@ -62,8 +63,35 @@ func (s *Store) Claim(ctx context.Context, r idempotency.ClaimRequest) (idempote
 	return idempotency.Claim{}, fmt.Errorf("sqlstore: claim %s: %w %d times", r.Key, errMoved, claimRepeats)
 }
 
-func (s *Store) writeClaim(ctx context.Context, tx *session, old idempotency.Entry, found bool, e idempotency.Entry) error {
-	if !found {
+// A trial is a claim that was decided on what was read, and is not written yet.
+type trial struct {
+	old, new idempotency.Entry
+	found    bool
+}
+
+// decide decides the claim on what was read.
+func (t *trial) decide(r idempotency.ClaimRequest) idempotency.Claim {
+	t.new = t.old
+	v := r.Apply(&t.new, t.found, t.old.Now)
+	return idempotency.Claim{Verdict: v, Entry: t.new}
+}
+
+// idle reports that there is nothing to be written.
+func (t *trial) idle() bool {
+	return t.found && t.new.Fence == t.old.Fence && t.new.Seq == t.old.Seq
+}
+
+// single runs one statement in a transaction of its own.
+func (s *Store) single(ctx context.Context, work func(*session) error) error {
+	if err := s.ready(); err != nil || !s.dialect.base.alone {
+		return cmp.Or(err, s.update(ctx, work))
+	}
+	return s.repeat(ctx, func() error { return work(s.read()) })
+}
+
+func (s *Store) writeClaim(ctx context.Context, tx *session, t trial) error {
+	e, old := t.new, t.old
+	if !t.found {
 		return s.one(ctx, tx, errMoved, s.dialect.ledger.insert, e.Key.Scope, e.Key.ID, e.Key.Op,
 			e.Kind, e.State, e.Fingerprint[:], e.Seq, nil, e.Fence, e.Attempt, millis(e.LeaseUntil), 0, 0, 0, "", "", nil, "", "",
 			millis(e.Created), millis(e.Updated))
@@ -89,19 +117,18 @@ func (s *Store) one(ctx context.Context, tx *session, otherwise error, statement
 
 // fenced runs a statement that changes the row of a claim that holds.
 func (s *Store) fenced(ctx context.Context, statement string, args ...any) error {
-	return s.update(ctx, func(tx *session) error { return s.one(ctx, tx, idempotency.ErrFenced, statement, args...) })
+	return s.single(ctx, func(tx *session) error { return s.one(ctx, tx, idempotency.ErrFenced, statement, args...) })
 }
 
 // MarkSending records that a request is about to be sent; see idempotency.Store.
 func (s *Store) MarkSending(ctx context.Context, m idempotency.Mark) error {
-	unsure := bit(!m.Settled)
-	return s.fenced(ctx, s.dialect.ledger.mark, unsure, unsure, s.clock(), s.clock(), s.clock(),
+	return s.fenced(ctx, s.dialect.ledger.mark, bit(!m.Settled), s.clock(),
 		m.Fingerprint[:], m.Seq, m.Request, m.Key.Scope, m.Key.ID, m.Key.Op, m.Fence)
 }
 
 // Complete records an outcome; see idempotency.Store.
 func (s *Store) Complete(ctx context.Context, c idempotency.Completion) error {
-	return s.update(ctx, func(tx *session) error { return s.complete(ctx, tx, c) })
+	return s.single(ctx, func(tx *session) error { return s.complete(ctx, tx, c) })
 }
 
 // CompleteTx records an outcome in the caller's transaction, which must be a
@@ -119,7 +146,7 @@ func (s *Store) CompleteTx(ctx context.Context, tx idempotency.Tx, c idempotency
 
 func (s *Store) complete(ctx context.Context, tx *session, c idempotency.Completion) error {
 	return s.one(ctx, tx, idempotency.ErrFenced, s.dialect.ledger.complete,
-		c.Fingerprint[:], c.Ref.ID, c.Ref.Version, c.Result, c.By, s.clock(), s.clock(), c.Key.Scope, c.Key.ID, c.Key.Op, c.Fence)
+		c.Fingerprint[:], c.Ref.ID, c.Ref.Version, c.Result, c.By, s.clock(), c.Key.Scope, c.Key.ID, c.Key.Op, c.Fence)
 }
 
 // Release gives a key back; see idempotency.Store.
@@ -174,37 +201,4 @@ func (s *Store) Open(ctx context.Context, after idempotency.Key, limit int) ([]i
 		open = append(open, e)
 	}
 	return open, rows.Err()
-}
-
-// scanLedger reads the time and one entry, whose columns are null where there is
-// none.
-func scanLedger(row interface{ Scan(dest ...any) error }) (e idempotency.Entry, found bool, err error) {
-	var (
-		now                                             int64
-		scope, id, op, ref, version, cause, who         sql.NullString
-		kind, state, seq, fence, attempt, lease, unsure sql.NullInt64
-		firstSent, lastSent, created, updated           sql.NullInt64
-		fingerprint, request, result                    []byte
-	)
-	err = row.Scan(&now, &scope, &id, &op, &kind, &state, &fingerprint, &seq, &request, &fence, &attempt, &lease,
-		&firstSent, &lastSent, &unsure, &ref, &version, &result, &cause, &who, &created, &updated)
-	if err != nil {
-		return e, false, err
-	}
-	e.Now = fromMillis(now)
-	if !scope.Valid {
-		return e, false, nil
-	}
-	e = idempotency.Entry{
-		Key:  idempotency.Key{Scope: scope.String, ID: id.String, Op: op.String},
-		Kind: idempotency.Kind(kind.Int64), State: idempotency.State(state.Int64), // #nosec G115 -- our own small numbers
-		Seq: seq.Int64, Request: request, Fence: fence.Int64, Attempt: int(attempt.Int64), LeaseUntil: fromMillis(lease.Int64),
-		FirstSent: fromMillis(firstSent.Int64), LastSent: fromMillis(lastSent.Int64), Unsure: unsure.Int64 != 0,
-		Ref: idempotency.Ref{ID: ref.String, Version: version.String}, Result: result, Cause: cause.String, By: who.String,
-		Created: fromMillis(created.Int64), Updated: fromMillis(updated.Int64), Now: e.Now,
-	}
-	if copy(e.Fingerprint[:], fingerprint) != len(e.Fingerprint) {
-		return e, false, fmt.Errorf("sqlstore: entry %s: a fingerprint of %d bytes", e.Key, len(fingerprint))
-	}
-	return e, true, nil
 }

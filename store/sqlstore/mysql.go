@@ -33,6 +33,7 @@ var MySQL = Dialect{
 	Name:   "mysql",
 	base:   mysqlBase,
 	outbox: mysqlOutbox,
+	ledger: mysqlLedger,
 	alert:  mysqlAlert,
 }
 
@@ -54,6 +55,7 @@ var mysqlBase = baseSQL{
 	isolation:    sql.LevelReadCommitted,
 	busy:         mysqlBusy,
 	placeholders: questionMarks,
+	positional:   true,
 	apply:        mysqlApply,
 
 	createMigrations: `

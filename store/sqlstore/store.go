@@ -34,6 +34,9 @@ type baseSQL struct {
 	alone bool
 	// foreignTx: messages may be stored in transactions of other libraries.
 	foreignTx bool
+	// positional: the driver takes ? alone, so statements that name an argument
+	// twice are written with ?1 and laid out for it.
+	positional bool
 	// isolation is that of write transactions.
 	isolation sql.IsolationLevel
 	// busy reports that the transaction may simply be repeated.
@@ -79,6 +82,7 @@ var Postgres = Dialect{
 	Name:   "postgres",
 	base:   postgresBase,
 	outbox: postgresOutbox,
+	ledger: postgresLedger,
 	alert:  postgresAlert,
 }
 
@@ -86,8 +90,8 @@ var Postgres = Dialect{
 var ErrNoDialect = errors.New("sqlstore: no dialect; write sqlstore.New(db, sqlstore.SQLite)")
 
 // ErrNoPart is returned for a part of the library whose state the dialect does not
-// keep. SQLite keeps all of them; Postgres and MySQL keep the queue and the
-// problems of the alerts.
+// keep. SQLite keeps all of them; Postgres and MySQL keep the queue, the ledger and
+// the problems of the alerts.
 var ErrNoPart = errors.New("sqlstore: this dialect does not keep the state of this part; use SQLite for it")
 
 // ErrNoDB is returned where a Store was made without a database.

@@ -70,7 +70,7 @@ func place(t testing.TB, k kind) string {
 	case postgres:
 		return servers.Postgres(t)
 	case mariadb:
-		return mysqlDatabase(t).FormatDSN()
+		return servers.MariaDBDatabase(t).FormatDSN()
 	default:
 		return filepath.Join(t.TempDir(), "queue.db")
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tectari/dovetail"
+	"github.com/tectari/dovetail/internal/integration/servers"
 	"github.com/tectari/dovetail/outbox"
 	"github.com/tectari/dovetail/store/sqlstore"
 )
@@ -163,8 +164,8 @@ func TestLateCommitKeepsOrderMySQL(t *testing.T) {
 // TestLargePayloadsAreReadWithinTheBudgetMySQL counts what the server sends.
 func TestLargePayloadsAreReadWithinTheBudgetMySQL(t *testing.T) {
 	t.Parallel()
-	c := mysqlDatabase(t)
-	db := openMySQLConfig(t, c)
+	c := servers.MariaDBDatabase(t)
+	db := servers.OpenMariaDB(t, c)
 	db.SetMaxOpenConns(1) // the counters belong to a connection
 	s := sqlstore.New(db, sqlstore.MySQL)
 	require.NoError(t, s.Migrate(t.Context()))

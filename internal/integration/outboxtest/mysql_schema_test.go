@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/tectari/dovetail/internal/integration/servers"
 	"github.com/tectari/dovetail/outbox"
 	"github.com/tectari/dovetail/store/sqlstore"
 )
@@ -16,15 +17,15 @@ import (
 // half-way before.
 func TestMigrateTogetherMySQL(t *testing.T) {
 	t.Parallel()
-	c := mysqlDatabase(t)
-	s := sqlstore.New(openMySQLConfig(t, c), sqlstore.MySQL)
+	c := servers.MariaDBDatabase(t)
+	s := sqlstore.New(servers.OpenMariaDB(t, c), sqlstore.MySQL)
 	require.ErrorIs(t, s.Verify(t.Context()), sqlstore.ErrSchema)
 	_, err := s.DB().Exec("CREATE TABLE dovetail_pause (destination VARBINARY(1024) NOT NULL, who BLOB NOT NULL, why BLOB NOT NULL, at BIGINT NOT NULL, PRIMARY KEY (destination))")
 	require.NoError(t, err)
 	var work sync.WaitGroup
 	failures := make(chan error, 8)
 	for range 8 {
-		db := openMySQLConfig(t, c)
+		db := servers.OpenMariaDB(t, c)
 		db.SetMaxOpenConns(1)
 		work.Go(func() { failures <- sqlstore.New(db, sqlstore.MySQL).Migrate(t.Context()) })
 	}
@@ -38,19 +39,19 @@ func TestMigrateTogetherMySQL(t *testing.T) {
 
 func TestVerifyNamesWhatVoidsAPromiseMySQL(t *testing.T) {
 	t.Parallel()
-	c := mysqlDatabase(t)
-	require.NoError(t, sqlstore.New(openMySQLConfig(t, c), sqlstore.MySQL).Migrate(t.Context()))
+	c := servers.MariaDBDatabase(t)
+	require.NoError(t, sqlstore.New(servers.OpenMariaDB(t, c), sqlstore.MySQL).Migrate(t.Context()))
 	bad := map[string]string{
 		"sql_mode": "''", "auto_increment_increment": "2", "autocommit": "0", "character_set_client": "latin1",
 	}
 	for name, value := range bad {
 		c := c.Clone()
 		c.Params = map[string]string{name: value}
-		err := sqlstore.New(openMySQLConfig(t, c), sqlstore.MySQL).Verify(t.Context())
+		err := sqlstore.New(servers.OpenMariaDB(t, c), sqlstore.MySQL).Verify(t.Context())
 		require.ErrorIs(t, err, sqlstore.ErrSettings, name)
 		require.ErrorContains(t, err, name+" is ")
 	}
-	db := openMySQLConfig(t, c)
+	db := servers.OpenMariaDB(t, c)
 	_, err := db.Exec("ALTER TABLE dovetail_relay ENGINE=MyISAM")
 	require.NoError(t, err)
 	require.ErrorContains(t, sqlstore.New(db, sqlstore.MySQL).Verify(t.Context()), "not InnoDB")
@@ -118,7 +119,7 @@ func TestPlansMySQL(t *testing.T) {
 			if rows > 10_000 && testing.Short() {
 				t.Skip("left out by -short, as it fills a table for half a minute: run it without")
 			}
-			db := openMySQLConfig(t, mysqlDatabase(t))
+			db := servers.OpenMariaDB(t, servers.MariaDBDatabase(t))
 			db.SetMaxOpenConns(1) // the counters belong to a connection
 			s := sqlstore.New(db, sqlstore.MySQL)
 			require.NoError(t, s.Migrate(t.Context()))

@@ -1,8 +1,6 @@
 package outboxtest
 
 import (
-	"crypto/rand"
-	"database/sql"
 	"flag"
 	"fmt"
 	"os"
@@ -10,9 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
-	"github.com/go-sql-driver/mysql" // the driver under test
 	"github.com/stretchr/testify/require"
 
 	"github.com/tectari/dovetail/dovetailtest"
@@ -39,44 +35,10 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// mysqlDatabase makes a database and returns how to open it.
-func mysqlDatabase(t testing.TB) *mysql.Config {
-	t.Helper()
-	c, err := mysql.ParseDSN(servers.MariaDBDSN(t))
-	require.NoError(t, err)
-	// On a connection of its own each: a property makes hundreds of databases, and
-	// the server has not many more connections.
-	do := func(statement string) {
-		connector, err := mysql.NewConnector(c)
-		require.NoError(t, err)
-		db := sql.OpenDB(connector)
-		defer db.Close()
-		_, err = db.Exec(statement)
-		require.NoError(t, err)
-	}
-	name := "dovetail_test_" + strings.ToLower(rand.Text()[:12])
-	do("CREATE DATABASE " + name + " CHARACTER SET latin1")
-	t.Cleanup(func() { do("DROP DATABASE " + name) })
-	own := c.Clone()
-	own.DBName, own.InterpolateParams = name, true
-	return own
-}
-
-func openMySQLConfig(t testing.TB, c *mysql.Config) *sql.DB {
-	t.Helper()
-	connector, err := mysql.NewConnector(c)
-	require.NoError(t, err)
-	db := sql.OpenDB(connector)
-	db.SetMaxIdleConns(8)
-	db.SetConnMaxIdleTime(time.Second)
-	t.Cleanup(func() { require.NoError(t, db.Close()) })
-	return db
-}
-
 // freshMySQL returns a store in a database of its own.
 func freshMySQL(t testing.TB) *sqlstore.Store {
 	t.Helper()
-	s := sqlstore.New(openMySQLConfig(t, mysqlDatabase(t)), sqlstore.MySQL)
+	s := sqlstore.New(servers.OpenMariaDB(t, servers.MariaDBDatabase(t)), sqlstore.MySQL)
 	require.NoError(t, s.Migrate(t.Context()))
 	verifyMySQL(t, s)
 	return s
@@ -100,9 +62,9 @@ func TestOutboxStoreMySQL(t *testing.T) {
 func TestOutboxStoreMySQLPrepared(t *testing.T) {
 	t.Parallel()
 	dovetailtest.RunOutboxStore(t, func(t *testing.T) outbox.Store {
-		c := mysqlDatabase(t)
+		c := servers.MariaDBDatabase(t)
 		c.InterpolateParams, c.ClientFoundRows = false, true
-		s := sqlstore.New(openMySQLConfig(t, c), sqlstore.MySQL)
+		s := sqlstore.New(servers.OpenMariaDB(t, c), sqlstore.MySQL)
 		require.NoError(t, s.Migrate(t.Context()))
 		return s
 	})

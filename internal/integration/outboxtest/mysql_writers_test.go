@@ -15,6 +15,7 @@ import (
 
 	"github.com/tectari/dovetail"
 	"github.com/tectari/dovetail/alert"
+	"github.com/tectari/dovetail/internal/integration/servers"
 	"github.com/tectari/dovetail/outbox"
 	"github.com/tectari/dovetail/store/sqlstore"
 )
@@ -118,10 +119,10 @@ func patientQueue(t *testing.T, s *sqlstore.Store, o dovetail.Observer, d outbox
 // open all along.
 func TestSlowWritersMySQL(t *testing.T) {
 	t.Parallel()
-	c := mysqlDatabase(t)
-	s := sqlstore.New(openMySQLConfig(t, c), sqlstore.MySQL)
+	c := servers.MariaDBDatabase(t)
+	s := sqlstore.New(servers.OpenMariaDB(t, c), sqlstore.MySQL)
 	require.NoError(t, s.Migrate(t.Context()))
-	db := openMySQLConfig(t, c)
+	db := servers.OpenMariaDB(t, c)
 	_, err := db.Exec("CREATE TABLE account (name VARCHAR(20) PRIMARY KEY, n INT NOT NULL) ENGINE=InnoDB")
 	require.NoError(t, err)
 	for i := range accounts {
