@@ -92,13 +92,13 @@ func TestResolveWaitsForAWorker(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld('D')
-		_, err := w.upserter(t, &process{dieAt: "after mark"}).Create(t.Context(), w.key, invoice{})
+		_, err := w.Upserter(t, &process{DieAt: "after mark"}).Create(t.Context(), w.Key, invoice{})
 		require.Error(t, err)
-		err = idempotency.Resolve(t.Context(), w.store, w.key, idempotency.DidNotHappen(), "ann")
+		err = idempotency.Resolve(t.Context(), w.Store, w.Key, idempotency.DidNotHappen(), "ann")
 		require.ErrorIs(t, err, idempotency.ErrInProgress)
-		require.ErrorIs(t, idempotency.Resolve(t.Context(), w.store, w.key, idempotency.Happened(idempotency.Ref{}), "ann"), idempotency.ErrNoAnswer)
+		require.ErrorIs(t, idempotency.Resolve(t.Context(), w.Store, w.Key, idempotency.Happened(idempotency.Ref{}), "ann"), idempotency.ErrNoAnswer)
 		time.Sleep(lease)
-		require.NoError(t, idempotency.Resolve(t.Context(), w.store, w.key, idempotency.DidNotHappen(), "ann"))
+		require.NoError(t, idempotency.Resolve(t.Context(), w.Store, w.Key, idempotency.DidNotHappen(), "ann"))
 	})
 }
 
@@ -138,7 +138,7 @@ func TestLeaseIsRenewedWhileItWorks(t *testing.T) {
 			return 1, nil
 		})
 		require.NoError(t, err)
-		p := &process{Store: s, pauseAt: "before renew", pause: time.Hour}
+		p := &process{Store: s, PauseAt: "before renew", Pause: time.Hour}
 		_, _, err = idempotency.Do(t.Context(), p, idempotency.Key{Scope: "mail", ID: "2"}, "a", func(ctx context.Context, c idempotency.Claim) (int, error) {
 			time.Sleep(2 * time.Minute)
 			_, err := s.Claim(ctx, idempotency.ClaimRequest{Key: c.Key, Kind: idempotency.Operation, Fingerprint: fingerprintOf(t, s, c.Key), Lease: time.Hour})

@@ -15,6 +15,7 @@ import (
 	"github.com/tectari/dovetail"
 	"github.com/tectari/dovetail/dovetailtest"
 	"github.com/tectari/dovetail/idempotency"
+	"github.com/tectari/dovetail/internal/oncetest"
 	"github.com/tectari/dovetail/store/memstore"
 )
 
@@ -25,31 +26,31 @@ func TestNaiveStrategiesMakeDuplicates(t *testing.T) {
 	v := invoice{Number: "R-1"}
 	synctest.Test(t, func(t *testing.T) {
 		fresh := newWorld('B')
-		fresh.target.Fail(dovetailtest.TargetLosesReply)
+		fresh.Target.Fail(dovetailtest.TargetLosesReply)
 		for n := range 2 {
-			_, _ = fresh.target.CreateWith(t.Context(), fresh.key, fmt.Sprint(n), v) // the lost reply is the point
+			_, _ = fresh.Target.CreateWith(t.Context(), fresh.Key, fmt.Sprint(n), v) // the lost reply is the point
 		}
-		require.Len(t, fresh.target.Of(fresh.key), 2, "a new key for each attempt")
+		require.Len(t, fresh.Target.Of(fresh.Key), 2, "a new key for each attempt")
 
 		search := newWorld('C')
-		search.target.Fail(dovetailtest.TargetLosesReply)
+		search.Target.Fail(dovetailtest.TargetLosesReply)
 		for range 2 {
-			found, err := search.target.Find(t.Context(), search.key, v)
+			found, err := search.Target.Find(t.Context(), search.Key, v)
 			require.NoError(t, err)
 			if len(found) == 0 {
-				_, _ = search.target.Create(t.Context(), search.key, v) // as above
+				_, _ = search.Target.Create(t.Context(), search.Key, v) // as above
 			}
 			time.Sleep(time.Second)
 		}
-		require.Len(t, search.target.Of(search.key), 2, "find, then create")
+		require.Len(t, search.Target.Of(search.Key), 2, "find, then create")
 
 		stable := newWorld('B')
-		stable.target.Fail(dovetailtest.TargetLosesReply)
+		stable.Target.Fail(dovetailtest.TargetLosesReply)
 		for range 2 {
-			_, _ = stable.target.Create(t.Context(), stable.key, v) // as above
+			_, _ = stable.Target.Create(t.Context(), stable.Key, v) // as above
 			time.Sleep(keyWindow + time.Minute)                     // an outage outlives the key
 		}
-		require.Len(t, stable.target.Of(stable.key), 2, "one key, again after its window")
+		require.Len(t, stable.Target.Of(stable.Key), 2, "one key, again after its window")
 	})
 }
 
@@ -63,60 +64,52 @@ func TestOneRecordWhateverHappens(t *testing.T) {
 			for range rapid.IntRange(0, 6).Draw(t, "faults") {
 				faults = append(faults, dovetailtest.TargetFault(rapid.IntRange(0, int(dovetailtest.TargetAnswers429)).Draw(t, "fault")))
 			}
-			w.target.Fail(faults...)
+			w.Target.Fail(faults...)
 			done := make(chan struct{})
 			workers := rapid.IntRange(1, 3).Draw(t, "workers")
 			for n := range workers {
 				p := &process{}
-				point := rapid.SampledFrom(append([]string{""}, crashPoints...)).Draw(t, "point")
+				point := rapid.SampledFrom(append([]string{""}, oncetest.Points...)).Draw(t, "point")
 				pauses := rapid.Bool().Draw(t, "pauses")
 				switch {
 				case pauses && point != "before call":
-					p.pauseAt, p.pause = point, time.Duration(rapid.IntRange(1, 7200).Draw(t, "pause"))*time.Second
+					p.PauseAt, p.Pause = point, time.Duration(rapid.IntRange(1, 7200).Draw(t, "pause"))*time.Second
 				case !pauses:
-					p.dieAt = point
+					p.DieAt = point
 				}
 				start := time.Duration(rapid.IntRange(0, 120).Draw(t, "start")) * time.Second
 				v := invoice{Number: "R-1", Cents: int64(n)}
 				go func() {
 					defer func() { done <- struct{}{} }()
 					time.Sleep(start)
-					w.persist(t, p, v)
+					w.Persist(t, p, v)
 				}()
 			}
 			for range workers {
 				<-done
 			}
-			for parked := w.inDoubt(t); parked; {
-				if w.class != 'D' && w.class != 'B' {
-					t.Fatalf("class %c waits for a person", w.class)
+			for parked := w.InDoubt(t); parked; {
+				if w.Class != 'D' && w.Class != 'B' {
+					t.Fatalf("class %c waits for a person", w.Class)
 				}
-				w.answer(t)
-				_, parked = w.persist(t, &process{}, invoice{Number: "R-1"})
+				w.Answer(t)
+				_, parked = w.Persist(t, &process{}, invoice{Number: "R-1"})
 			}
-			w.settled(t)
+			w.Settled(t)
 		})
 	})
 }
 
 // records is a target of records with an upserter, to follow versions.
-func records(t *testing.T, class byte) (*world, *idempotency.Upserter[invoice]) {
+func records(t *testing.T, class byte) (*oncetest.World, *idempotency.Upserter[invoice]) {
 	w := newWorld(class)
-	return w, w.upserter(t, &process{})
-}
-
-func (w *world) value(t *testing.T) invoice {
-	refs := w.target.Of(w.key)
-	require.Len(t, refs, 1)
-	v, ok := w.target.Value(refs[0].ID)
-	require.True(t, ok)
-	return v
+	return w, w.Upserter(t, &process{})
 }
 
 func TestUpsertOutcomes(t *testing.T) {
 	t.Parallel()
-	eachClass(t, "upsert", func(t *testing.T, w *world) {
-		u := w.upserter(t, &process{})
+	matrix.Each(t, "upsert", func(t *testing.T, w *oncetest.World) {
+		u := w.Upserter(t, &process{})
 		a, b := invoice{Number: "R-1", Cents: 1}, invoice{Number: "R-1", Cents: 2}
 		for _, step := range []struct {
 			seq  int64
@@ -126,28 +119,28 @@ func TestUpsertOutcomes(t *testing.T) {
 			{11, b, idempotency.Created}, {11, b, idempotency.Unchanged}, {13, b, idempotency.Unchanged}, {12, a, idempotency.Stale},
 			{13, a, idempotency.Updated}, {14, b, idempotency.Updated}, {0, a, idempotency.Updated}, {13, b, idempotency.Stale},
 		} {
-			res, err := u.Upsert(t.Context(), w.key, step.seq, step.v)
+			res, err := u.Upsert(t.Context(), w.Key, step.seq, step.v)
 			require.NoError(t, err)
 			require.Equal(t, step.want, res.Outcome, "version %d", step.seq)
 			require.Equal(t, "rec-1", res.Ref.ID)
 		}
-		require.Equal(t, a, w.value(t))
-		require.Equal(t, 4, w.target.Calls(), "what is unchanged or stale costs no call")
+		require.Equal(t, a, w.Value(t))
+		require.Equal(t, 4, w.Target.Calls(), "what is unchanged or stale costs no call")
 	})
 }
 
 func TestCreateIsOnceInLife(t *testing.T) {
 	t.Parallel()
-	eachClass(t, "create", func(t *testing.T, w *world) {
-		u := w.upserter(t, &process{})
-		first, err := u.Create(t.Context(), w.key, invoice{Cents: 1})
+	matrix.Each(t, "create", func(t *testing.T, w *oncetest.World) {
+		u := w.Upserter(t, &process{})
+		first, err := u.Create(t.Context(), w.Key, invoice{Cents: 1})
 		require.NoError(t, err)
 		require.Equal(t, idempotency.Created, first.Outcome)
-		again, err := u.Create(t.Context(), w.key, invoice{Cents: 2})
+		again, err := u.Create(t.Context(), w.Key, invoice{Cents: 2})
 		require.NoError(t, err)
 		require.Equal(t, idempotency.Result{Ref: first.Ref, Outcome: idempotency.Replayed}, again)
-		require.Equal(t, invoice{Cents: 1}, w.value(t))
-		_, err = u.Upsert(t.Context(), w.key, 0, invoice{Cents: 2})
+		require.Equal(t, invoice{Cents: 1}, w.Value(t))
+		_, err = u.Upsert(t.Context(), w.Key, 0, invoice{Cents: 2})
 		require.ErrorIs(t, err, idempotency.ErrKeyReused)
 	})
 }
@@ -157,33 +150,33 @@ func TestKeyedDoubtSendsTheStoredBytes(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w, u := records(t, 'B')
-		w.target.Fail(dovetailtest.TargetLosesRequest)
-		_, err := u.Create(t.Context(), w.key, invoice{Cents: 1})
+		w.Target.Fail(dovetailtest.TargetLosesRequest)
+		_, err := u.Create(t.Context(), w.Key, invoice{Cents: 1})
 		require.ErrorIs(t, err, idempotency.ErrInDoubt)
 		require.Equal(t, dovetail.Transient, dovetail.Classify(err))
-		res, err := u.Create(t.Context(), w.key, invoice{Cents: 2})
+		res, err := u.Create(t.Context(), w.Key, invoice{Cents: 2})
 		require.NoError(t, err)
 		require.Equal(t, idempotency.Replayed, res.Outcome, "not Created: the record does not hold this payload")
-		require.Equal(t, invoice{Cents: 1}, w.value(t))
+		require.Equal(t, invoice{Cents: 1}, w.Value(t))
 	})
 }
 
 // Upsert goes on to its own payload after it has settled the older one.
 func TestUpsertWritesItsOwnPayloadAfterADoubt(t *testing.T) {
 	t.Parallel()
-	eachClass(t, "reply lost", func(t *testing.T, w *world) {
-		if w.class == 'D' {
+	matrix.Each(t, "reply lost", func(t *testing.T, w *oncetest.World) {
+		if w.Class == 'D' {
 			return // waits for a person
 		}
-		u := w.upserter(t, &process{})
-		w.target.Fail(dovetailtest.TargetLosesReply)
-		_, err := u.Upsert(t.Context(), w.key, 1, invoice{Cents: 1})
+		u := w.Upserter(t, &process{})
+		w.Target.Fail(dovetailtest.TargetLosesReply)
+		_, err := u.Upsert(t.Context(), w.Key, 1, invoice{Cents: 1})
 		require.ErrorIs(t, err, idempotency.ErrInDoubt)
 		time.Sleep(2 * time.Minute)
-		res, err := u.Upsert(t.Context(), w.key, 2, invoice{Cents: 2})
+		res, err := u.Upsert(t.Context(), w.Key, 2, invoice{Cents: 2})
 		require.NoError(t, err)
 		require.Equal(t, idempotency.Updated, res.Outcome)
-		require.Equal(t, invoice{Cents: 2}, w.value(t))
+		require.Equal(t, invoice{Cents: 2}, w.Value(t))
 	})
 }
 
@@ -193,20 +186,20 @@ func TestLateUpdateDoesNotOverwriteANewerOne(t *testing.T) {
 	for _, class := range []byte("AC") {
 		synctest.Test(t, func(t *testing.T) {
 			w, u := records(t, class)
-			_, err := u.Upsert(t.Context(), w.key, 1, invoice{Cents: 1})
+			_, err := u.Upsert(t.Context(), w.Key, 1, invoice{Cents: 1})
 			require.NoError(t, err)
-			w.target.Fail(dovetailtest.TargetActsLate)
-			_, err = u.Upsert(t.Context(), w.key, 2, invoice{Cents: 2})
+			w.Target.Fail(dovetailtest.TargetActsLate)
+			_, err = u.Upsert(t.Context(), w.Key, 2, invoice{Cents: 2})
 			require.ErrorIs(t, err, idempotency.ErrInDoubt)
-			_, err = u.Upsert(t.Context(), w.key, 3, invoice{Cents: 3})
+			_, err = u.Upsert(t.Context(), w.Key, 3, invoice{Cents: 3})
 			wait, ok := idempotency.WaitOf(err)
 			require.True(t, ok, "%v", err)
 			time.Sleep(wait)
-			res, err := u.Upsert(t.Context(), w.key, 3, invoice{Cents: 3})
+			res, err := u.Upsert(t.Context(), w.Key, 3, invoice{Cents: 3})
 			require.NoError(t, err)
 			require.Equal(t, idempotency.Updated, res.Outcome)
 			time.Sleep(time.Hour)
-			require.Equal(t, invoice{Cents: 3}, w.value(t))
+			require.Equal(t, invoice{Cents: 3}, w.Value(t))
 		})
 	}
 }
@@ -284,13 +277,13 @@ func TestRefusedRepetitionIsNoProof(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w, u := records(t, 'B')
-		w.target.Fail(dovetailtest.TargetLosesReply, dovetailtest.TargetAnswers400)
-		_, err := u.Create(t.Context(), w.key, invoice{})
+		w.Target.Fail(dovetailtest.TargetLosesReply, dovetailtest.TargetAnswers400)
+		_, err := u.Create(t.Context(), w.Key, invoice{})
 		require.ErrorIs(t, err, idempotency.ErrInDoubt)
-		_, err = u.Create(t.Context(), w.key, invoice{})
+		_, err = u.Create(t.Context(), w.Key, invoice{})
 		require.Equal(t, dovetail.InDoubt, dovetail.Classify(err), "%v", err)
-		require.True(t, w.inDoubt(t))
-		require.Len(t, w.target.Of(w.key), 1)
+		require.True(t, w.InDoubt(t))
+		require.Len(t, w.Target.Of(w.Key), 1)
 	})
 }
 
@@ -343,9 +336,9 @@ func TestLedgerDownSendsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, point := range []string{"before claim", "after claim", "before mark", "after mark"} {
 			w := newWorld('A')
-			_, err := w.upserter(t, &process{dieAt: point}).Create(t.Context(), w.key, invoice{})
+			_, err := w.Upserter(t, &process{DieAt: point}).Create(t.Context(), w.Key, invoice{})
 			require.Equal(t, dovetail.Transient, dovetail.Classify(err), "%v", err)
-			require.Zero(t, w.target.Calls(), point)
+			require.Zero(t, w.Target.Calls(), point)
 		}
 	})
 }
@@ -354,10 +347,10 @@ func TestInProgressSaysWhenToComeBack(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w, u := records(t, 'A')
-		_, err := w.upserter(t, &process{dieAt: "after claim"}).Create(t.Context(), w.key, invoice{})
+		_, err := w.Upserter(t, &process{DieAt: "after claim"}).Create(t.Context(), w.Key, invoice{})
 		require.Error(t, err)
 		time.Sleep(10 * time.Second)
-		_, err = u.Create(t.Context(), w.key, invoice{})
+		_, err = u.Create(t.Context(), w.Key, invoice{})
 		require.ErrorIs(t, err, idempotency.ErrInProgress)
 		require.Equal(t, dovetail.Transient, dovetail.Classify(err))
 		wait, ok := idempotency.WaitOf(err)
@@ -394,13 +387,13 @@ func TestKeyIsNotUsedAfterItsWindow(t *testing.T) {
 	for _, class := range []byte("Bb") {
 		synctest.Test(t, func(t *testing.T) {
 			w, u := records(t, class)
-			w.target.Fail(dovetailtest.TargetLosesReply)
-			_, err := u.Create(t.Context(), w.key, invoice{})
+			w.Target.Fail(dovetailtest.TargetLosesReply)
+			_, err := u.Create(t.Context(), w.Key, invoice{})
 			require.ErrorIs(t, err, idempotency.ErrInDoubt)
 			time.Sleep(keyWindow - requestLife) // what is sent now may arrive after the window
-			res, err := u.Create(t.Context(), w.key, invoice{})
-			require.Equal(t, 1, w.target.Calls())
-			require.Len(t, w.target.Of(w.key), 1)
+			res, err := u.Create(t.Context(), w.Key, invoice{})
+			require.Equal(t, 1, w.Target.Calls())
+			require.Len(t, w.Target.Of(w.Key), 1)
 			if class == 'b' {
 				require.NoError(t, err)
 				require.Equal(t, idempotency.Adopted, res.Outcome)

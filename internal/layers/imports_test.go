@@ -32,6 +32,7 @@ var edges = map[string][]string{
 	"store/memstore":        {"", "alert", "idempotency", "outbox", "sync", "webhook"},
 	"dovetailtest":          {"", "alert", "conflict", "idempotency", "outbox", "ownership", "sync", "webhook"},
 	"internal/layers":       {},
+	"internal/oncetest":     {"", "dovetailtest", "idempotency"},
 
 	// Each sink is a module of its own, for its broker's client.
 	"sink/amqpsink":      {"", "outbox"},
@@ -54,9 +55,9 @@ var others = map[string][]string{
 	"github.com/jackc/pgx/v5":               {"store/pgxstore"},
 	"github.com/ThreeDotsLabs/watermill":    {"sink/watermillsink"},
 	"github.com/twmb/franz-go":              {"sink/kafkasink"},
-	"testing":                               {"dovetailtest", "conflict/conflicttest", "internal/sinktest"},
+	"testing":                               {"dovetailtest", "conflict/conflicttest", "internal/oncetest", "internal/sinktest"},
 	"pgregory.net/rapid":                    {},
-	"github.com/stretchr/testify":           {},
+	"github.com/stretchr/testify":           {"internal/oncetest"},
 }
 
 func TestImportGraphIsTheTable(t *testing.T) {

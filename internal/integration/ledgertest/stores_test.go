@@ -3,6 +3,7 @@ package ledgertest
 
 import (
 	"database/sql"
+	"flag"
 	"os"
 	"path/filepath"
 	"testing"
@@ -18,6 +19,11 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	// Most tests here wait, for leases and for what is under way.
+	flag.Parse()
+	if most := flag.Lookup("test.parallel"); most.Value.String() == most.DefValue {
+		_ = most.Value.Set("64") // a number
+	}
 	code := m.Run()
 	servers.Stop()
 	os.Exit(code)
