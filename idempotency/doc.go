@@ -12,7 +12,8 @@
 //	C  a search             wait until a search must see it; adopt what is found, else create
 //	D  nothing              wait for a person, who answers with [Resolve]
 //
-// [Do] is the same for a single side effect that is not a record.
+// [Do] is the same for a single side effect that is not a record. [Middleware] is
+// the other side: it makes a handler of ours do once what a client asks twice.
 //
 // # Guarantees
 //

@@ -59,6 +59,9 @@ func (m *Message) pack(above int) error {
 	if out.Len() >= len(m.Payload) {
 		return nil
 	}
+	if m.Headers == nil {
+		m.Headers = make(map[string]string, 1)
+	}
 	m.Headers[packedHeader] = strconv.Itoa(len(m.Payload))
 	m.Payload = out.Bytes()
 	return nil

@@ -182,14 +182,9 @@ func (q *Queue) Enqueue(ctx context.Context, tx Tx, msgs ...Message) error {
 		}
 		entries[i] = e
 	}
-	ctxs := make([]context.Context, len(entries))
-	events := make([]dovetail.Event, len(entries))
+	ctxs, events := q.announce(ctx, entries)
 	for i := range entries {
 		m := &entries[i].Message
-		events[i] = dovetail.Event{
-			Name: "outbox.enqueue", Time: time.Now(), System: q.system(m.To), Destination: m.To, Key: m.Key, Message: m.ID, Headers: m.Headers,
-		}
-		ctxs[i] = q.observer.Start(ctx, events[i])
 		if err := m.pack(q.config.CompressAbove); err != nil {
 			return fmt.Errorf("outbox: enqueue message %d for %q: %w", i, m.To, err)
 		}
@@ -216,6 +211,23 @@ func (q *Queue) Enqueue(ctx context.Context, tx Tx, msgs ...Message) error {
 	return nil
 }
 
+// announce tells the observer of what is about to be stored; it may put its headers
+// into the messages. Where nobody listens there is nothing to tell.
+func (q *Queue) announce(ctx context.Context, entries []Entry) ([]context.Context, []dovetail.Event) {
+	if q.quiet {
+		return nil, nil
+	}
+	ctxs := make([]context.Context, len(entries))
+	events := make([]dovetail.Event, len(entries))
+	for i, e := range entries {
+		events[i] = dovetail.Event{
+			Name: "outbox.enqueue", Time: time.Now(), System: q.system(e.To), Destination: e.To, Key: e.Key, Message: e.ID, Headers: e.Headers,
+		}
+		ctxs[i] = q.observer.Start(ctx, events[i])
+	}
+	return ctxs, events
+}
+
 // entry checks m and returns it as it will be stored.
 func (q *Queue) entry(m Message) (Entry, error) {
 	q.mu.RLock()
@@ -234,9 +246,11 @@ func (q *Queue) entry(m Message) (Entry, error) {
 	if m.Payload == nil {
 		m.Payload = []byte{}
 	}
-	headers := make(map[string]string, len(m.Headers)+2)
-	maps.Copy(headers, m.Headers)
-	m.Headers = headers
+	if len(m.Headers) > 0 || !q.quiet { // else nobody puts anything into it
+		headers := make(map[string]string, len(m.Headers)+2)
+		maps.Copy(headers, m.Headers)
+		m.Headers = headers
+	}
 	if err := m.check(q.config.MaxBytes); err != nil {
 		return Entry{}, err
 	}

@@ -3,6 +3,7 @@ module github.com/tectari/dovetail/internal/integration
 go 1.26.0
 
 require (
+	github.com/go-chi/chi/v5 v5.2.2
 	github.com/go-sql-driver/mysql v1.10.1
 	github.com/google/uuid v1.6.0
 	github.com/jackc/pgx/v5 v5.12.0
