@@ -148,10 +148,11 @@ func (m *middleware) once(w http.ResponseWriter, r *http.Request, next http.Hand
 		problem(w, http.StatusBadRequest, "Idempotency-Key is missing or malformed", fault)
 		return "malformed", nil
 	}
-	k, err := Key{ID: id}, error(nil)
-	if k.Scope, err = m.config.Scope(r); err != nil || k.check() != nil {
+	scope, err := m.config.Scope(r)
+	k := Key{Scope: scope, ID: id}
+	if err = errors.Join(err, k.check()); err != nil {
 		problem(w, http.StatusUnauthorized, "The caller is not known", "Without a caller there is no telling whose key it is.")
-		return "unscoped", errors.Join(err, k.check())
+		return "unscoped", err
 	}
 	e.Key = k.String()
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, m.config.MaxBytes))

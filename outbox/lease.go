@@ -26,14 +26,12 @@ func (r *relay) keepLease() error {
 	}
 	release := r.drainedShards()
 	if r.lost {
-		if r.active > 0 || !r.pending.empty() {
-			// A worker wakes the loop when it ends. What it delivered is written before
-			// the relay begins anew: until then it says so as one that owns nothing.
+		if r.active > 0 { // a worker wakes the loop when it ends
 			r.nextLease = now.Add(r.leaseEvery())
 			r.mu.Unlock()
 			return nil
 		}
-		r.abandon() // what came in since
+		r.abandon() // what they delivered since is not ours to settle
 		r.lost, r.registered = false, false
 	}
 	stopping, leaseEnd := r.stopping, r.leaseEnd

@@ -26,13 +26,13 @@ func (b batch) emptied() batch {
 }
 
 // flush writes all results there are in one transaction. While it writes, more
-// come together for the next. Once the lease is over they wait until it is renewed
-// or known to be lost: another relay may have parked what this one delivered, with
-// others behind it, and to delete the head as its owner would leave those waiting for
-// nobody. Who knows that it owns nothing says so, and the store sees to them.
+// come together for the next. Once the lease is over they wait until it is renewed,
+// and are dropped if it is lost: another relay may have parked what this one
+// delivered, with others behind it, and to delete the head then would leave those
+// waiting for nobody.
 func (r *relay) flush() error {
 	r.mu.Lock()
-	if !r.lost && !time.Now().Before(r.leaseEnd) {
+	if !time.Now().Before(r.leaseEnd) {
 		r.mu.Unlock()
 		return nil
 	}
