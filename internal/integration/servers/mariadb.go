@@ -46,7 +46,7 @@ func MariaDBDatabase(t testing.TB) *mysql.Config {
 		connector, err := mysql.NewConnector(c)
 		require.NoError(t, err)
 		db := sql.OpenDB(connector)
-		defer db.Close()
+		defer func() { require.NoError(t, db.Close()) }()
 		_, err = db.Exec(statement)
 		require.NoError(t, err)
 	}
