@@ -1,12 +1,9 @@
 package webhook
 
 import (
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/base64"
-	"encoding/hex"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/tectari/dovetail"
@@ -41,13 +38,13 @@ type HMACConfig struct {
 // one ends. No ID is signed, so the hash of the body stands for the delivery: two
 // with the same body are one.
 func HMAC(c HMACConfig, secrets ...string) Verifier {
-	return &hmacVerifier{name: "HMAC", config: c, secrets: bytesOf(secrets)}
+	return &hmacVerifier{name: "HMAC", config: c, keys: keysOf(bytesOf(secrets))}
 }
 
 // GitHub returns the verifier of GitHub's webhooks (X-Hub-Signature-256). GitHub
 // signs the body alone, so the hash of the body stands for the delivery.
 func GitHub(secrets ...string) Verifier {
-	return &hmacVerifier{name: "GitHub", config: HMACConfig{Header: "X-Hub-Signature-256", Prefix: "sha256="}, secrets: bytesOf(secrets)}
+	return &hmacVerifier{name: "GitHub", config: HMACConfig{Header: "X-Hub-Signature-256", Prefix: "sha256="}, keys: keysOf(bytesOf(secrets))}
 }
 
 // Shopify returns the verifier of Shopify's webhooks (X-Shopify-Hmac-Sha256); the
@@ -55,17 +52,41 @@ func GitHub(secrets ...string) Verifier {
 // the body stands for the delivery. Several topics may send the same body: give
 // each topic a receiver with a Source of its own.
 func Shopify(secrets ...string) Verifier {
-	return &hmacVerifier{name: "Shopify", config: HMACConfig{Header: "X-Shopify-Hmac-Sha256", Encoding: Base64}, secrets: bytesOf(secrets)}
+	return &hmacVerifier{name: "Shopify", config: HMACConfig{Header: "X-Shopify-Hmac-Sha256", Encoding: Base64}, keys: keysOf(bytesOf(secrets))}
+}
+
+// Xero returns the verifier of Xero's webhooks (X-Xero-Signature); the secret is the
+// webhook's signing key. What Xero sends to see whether we verify, its intent to
+// receive, is answered by that alone: 200 for what it signed rightly, else 401. A
+// delivery names what has changed and not how: read it from Xero. Source:
+// developer.xero.com/documentation/webhooks/configuring-your-server.
+func Xero(secrets ...string) Verifier {
+	return &hmacVerifier{name: "Xero", config: HMACConfig{Header: "X-Xero-Signature", Encoding: Base64}, keys: keysOf(bytesOf(secrets))}
+}
+
+// Intuit returns the verifier of QuickBooks Online's webhooks (Intuit-Signature); the
+// secret is the verifier token of the app's webhooks. A delivery names what has changed
+// and not how: read it from QuickBooks. Source: developer.intuit.com, Managing webhooks
+// notifications.
+func Intuit(secrets ...string) Verifier {
+	return &hmacVerifier{name: "Intuit", config: HMACConfig{Header: "Intuit-Signature", Encoding: Base64}, keys: keysOf(bytesOf(secrets))}
 }
 
 type hmacVerifier struct {
-	name    string
-	config  HMACConfig
-	secrets [][]byte
+	name   string
+	config HMACConfig
+	keys   keyring
+	ready  sync.Once
+	fault  error
 }
 
 // Check returns dovetail.Faults with what is wrong with the configuration.
 func (v *hmacVerifier) Check() error {
+	v.ready.Do(func() { v.fault = v.check() })
+	return v.fault
+}
+
+func (v *hmacVerifier) check() error {
 	faults := dovetail.Faults{Package: "webhook"}
 	if v.config.Header == "" {
 		faults.Add("WHK104", "HMACConfig.Header", "required", `the header that holds the signature: "X-Signature"`)
@@ -76,7 +97,7 @@ func (v *hmacVerifier) Check() error {
 	if err := faults.Err(); err != nil {
 		return err
 	}
-	return checkSecrets(v.name, v.secrets)
+	return checkSecrets(v.name, v.keys.bytes())
 }
 
 // Verify checks the request; see Verifier.
@@ -92,12 +113,12 @@ func (v *hmacVerifier) Verify(h http.Header, body []byte, now time.Time) (Delive
 	if !ok {
 		return Delivery{}, unverified("signature without its prefix")
 	}
-	sig, err := v.config.Encoding.decode(text)
+	sig, err := v.config.Encoding.read(text)
 	if err != nil {
 		return Delivery{}, err
 	}
 	var d Delivery
-	signed := [][]byte{body}
+	x := signed{body: body}
 	if v.config.TimeHeader != "" {
 		at, err := only(h, v.config.TimeHeader)
 		if err != nil {
@@ -107,52 +128,10 @@ func (v *hmacVerifier) Verify(h http.Header, body []byte, now time.Time) (Delive
 			return Delivery{}, err
 		}
 		// What was signed is the header's own text, not the number printed again.
-		signed = [][]byte{[]byte(at), []byte("."), body}
+		x.head = [4]string{at, "."}
 	}
-	if !matches(v.secrets, [][]byte{sig}, signed...) {
+	if !v.keys.matches([]signature{sig}, &x) {
 		return Delivery{}, unverified("no signature matches")
 	}
 	return d, nil
-}
-
-// decode returns the bytes of a signature.
-func (e Encoding) decode(text string) ([]byte, error) {
-	if len(text) > 2*sha256.Size {
-		return nil, unverified("signature of the wrong length")
-	}
-	var sig []byte
-	var err error
-	if e == Base64 {
-		sig, err = base64.StdEncoding.Strict().DecodeString(text)
-	} else {
-		sig, err = hex.DecodeString(text)
-	}
-	if err != nil || len(sig) != sha256.Size {
-		return nil, unverified("signature is not what its scheme writes")
-	}
-	return sig, nil
-}
-
-// sign returns the HMAC-SHA256 of the parts.
-func sign(secret []byte, parts ...[]byte) []byte {
-	mac := hmac.New(sha256.New, secret)
-	for _, p := range parts {
-		_, _ = mac.Write(p) // a hash never fails
-	}
-	return mac.Sum(nil)
-}
-
-// matches reports whether any signature is that of any secret. It tries all of
-// them, whatever the result, so that the time tells nothing.
-func matches(secrets, signatures [][]byte, parts ...[]byte) bool {
-	found := false
-	for _, secret := range secrets {
-		want := sign(secret, parts...)
-		for _, sig := range signatures {
-			if hmac.Equal(sig, want) {
-				found = true
-			}
-		}
-	}
-	return found
 }

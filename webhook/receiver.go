@@ -56,7 +56,7 @@ func NewReceiver(c Config) (*Receiver, error) {
 	}
 	switch v := c.Verifier.(type) {
 	case nil:
-		faults.Add("WHK002", "Config.Verifier", "required: without it anybody could send anything", "webhook.Standard(secret), or GitHub, Shopify, Stripe, HMAC")
+		faults.Add("WHK002", "Config.Verifier", "required: without it anybody could send anything", "webhook.Standard(secret), or GitHub, HubSpot, Intuit, Shopify, Stripe, Xero, HMAC")
 	case Checker:
 		if err := v.Check(); err != nil {
 			if list, ok := errors.AsType[*dovetail.Faults](err); ok {

@@ -72,13 +72,18 @@ func signedAt(text string, now time.Time) (time.Time, error) {
 		return time.Time{}, unverified("timestamp is no number of seconds")
 	}
 	at := time.Unix(seconds, 0)
+	return at, within(at, now)
+}
+
+// within checks a signed time against the window.
+func within(at, now time.Time) error {
 	switch age := now.Sub(at); {
 	case age > tolerance:
-		return time.Time{}, unverified("timestamp is too old")
+		return unverified("timestamp is too old")
 	case age < -tolerance:
-		return time.Time{}, unverified("timestamp is in the future")
+		return unverified("timestamp is in the future")
 	}
-	return at, nil
+	return nil
 }
 
 // checkSecrets returns dovetail.Faults with what is wrong with the secrets of a

@@ -1,0 +1,6 @@
+//go:build !race
+
+package webhook
+
+// allocations is how many a verification may make.
+const allocations = 2
