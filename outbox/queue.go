@@ -211,19 +211,34 @@ func (q *Queue) Enqueue(ctx context.Context, tx Tx, msgs ...Message) error {
 	return nil
 }
 
+type eachKey struct{}
+
+// Each returns ctx for an Enqueue of messages that belong to different requests, whose
+// contexts are each: the observer is told of the message i under each[i], so that a
+// trace goes on with its own request. Nothing else is taken from them. Where Enqueue
+// is given another number of messages they count for nothing.
+func Each(ctx context.Context, each []context.Context) context.Context {
+	return context.WithValue(ctx, eachKey{}, each)
+}
+
 // announce tells the observer of what is about to be stored; it may put its headers
 // into the messages. Where nobody listens there is nothing to tell.
 func (q *Queue) announce(ctx context.Context, entries []Entry) ([]context.Context, []dovetail.Event) {
 	if q.quiet {
 		return nil, nil
 	}
+	each, _ := ctx.Value(eachKey{}).([]context.Context)
 	ctxs := make([]context.Context, len(entries))
 	events := make([]dovetail.Event, len(entries))
 	for i, e := range entries {
 		events[i] = dovetail.Event{
 			Name: "outbox.enqueue", Time: time.Now(), System: q.system(e.To), Destination: e.To, Key: e.Key, Message: e.ID, Headers: e.Headers,
 		}
-		ctxs[i] = q.observer.Start(ctx, events[i])
+		if len(each) == len(entries) {
+			ctxs[i] = q.observer.Start(each[i], events[i])
+		} else {
+			ctxs[i] = q.observer.Start(ctx, events[i])
+		}
 	}
 	return ctxs, events
 }

@@ -84,11 +84,8 @@ func NewReceiver(c Config) (*Receiver, error) {
 	if c.now == nil {
 		c.now = time.Now
 	}
-	r := &Receiver{config: c, observer: dovetail.ObserverOr(c.Observer)}
-	r.put = func(ctx context.Context, m outbox.Message) error {
-		return c.Queue.Tx(ctx, func(ctx context.Context, tx outbox.Tx) error { return c.Queue.Enqueue(ctx, tx, m) })
-	}
-	return r, nil
+	together := &group{queue: c.Queue}
+	return &Receiver{config: c, observer: dovetail.ObserverOr(c.Observer), put: together.put}, nil
 }
 
 // ServeHTTP takes in one delivery: 405 for anything but POST, 413 for a body that

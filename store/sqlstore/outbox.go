@@ -24,8 +24,12 @@ type outboxSQL struct {
 	park func(ctx context.Context, x *session, clock any, parkings string) (int64, error)
 
 	dedup string // destination, dedup, message, null
-	due   string // destination, mask, null, limit
-	lane  string // destination, lane, destination, lane, limit
+	// dedupMany remembers the keys of several entries, which differ, and returns those
+	// that were not known. Nil: they are remembered one by one.
+	dedupMany func(ctx context.Context, x *session, clock any, entries []outbox.Entry) (map[[2]string]bool, error)
+
+	due  string // destination, mask, null, limit
+	lane string // destination, lane, destination, lane, limit
 
 	fence string // relay; keeps its shards from being taken until the transaction ends
 	owned string // relay

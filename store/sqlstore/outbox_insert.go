@@ -31,6 +31,10 @@ func (s *Store) InsertMessages(ctx context.Context, tx outbox.Tx, entries []outb
 		return nil, err
 	}
 	o := s.dialect.outbox
+	known, err := s.dedupMany(ctx, x, entries)
+	if err != nil {
+		return nil, fmt.Errorf("remember deduplication keys: %w", err)
+	}
 	var duplicates []int
 	var rows []outbox.Entry
 	flush := func() error {
@@ -42,7 +46,11 @@ func (s *Store) InsertMessages(ctx context.Context, tx outbox.Tx, entries []outb
 		return err
 	}
 	for i, e := range entries {
-		if e.DedupKey != "" {
+		if known[i] {
+			duplicates = append(duplicates, i)
+			continue
+		}
+		if e.DedupKey != "" && known == nil {
 			// Which of two is stored rests on the primary key of dovetail_dedup.
 			n, err := x.exec(ctx, o.dedup, e.To, e.DedupKey, e.ID, s.clock())
 			if err != nil {
@@ -65,6 +73,39 @@ func (s *Store) InsertMessages(ctx context.Context, tx outbox.Tx, entries []outb
 		}
 	}
 	return duplicates, flush()
+}
+
+// dedupMany remembers the deduplication keys of several entries in one round trip,
+// where the dialect and the transaction can, and says which entries are duplicates. It
+// returns nil where the keys are to be remembered one by one.
+func (s *Store) dedupMany(ctx context.Context, x execer, entries []outbox.Entry) (map[int]bool, error) {
+	own, ok := x.(*session)
+	if !ok || s.dialect.outbox.dedupMany == nil {
+		return nil, nil
+	}
+	known := map[int]bool{}
+	first := map[[2]string]bool{}
+	var asked []outbox.Entry
+	for i, e := range entries {
+		switch key := [2]string{e.To, e.DedupKey}; {
+		case e.DedupKey == "":
+		case first[key]:
+			known[i] = true
+		default:
+			first[key] = true
+			asked = append(asked, e)
+		}
+	}
+	if len(asked) < 2 {
+		return nil, nil
+	}
+	fresh, err := s.dialect.outbox.dedupMany(ctx, own, s.clock(), asked)
+	for i, e := range entries {
+		if e.DedupKey != "" && !fresh[[2]string{e.To, e.DedupKey}] {
+			known[i] = true
+		}
+	}
+	return known, err
 }
 
 // execer returns how to run statements in tx.

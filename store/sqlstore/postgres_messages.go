@@ -125,3 +125,28 @@ func postgresNumbers(numbers []int64) string {
 		b.Write(strconv.AppendInt(digits[:0], n, 10))
 	})
 }
+
+// postgresDedup remembers deduplication keys and returns those that were not known. In one order, so that two transactions do not wait for each other.
+const postgresDedup = `
+INSERT INTO dovetail_dedup (destination, dedup, message, seen)
+SELECT t.destination, t.dedup, t.message, coalesce($1::bigint, ` + postgresNow + `)
+FROM unnest($2::text::text[], $3::text::text[], $4::text::text[]) AS t(destination, dedup, message)
+ORDER BY t.destination, t.dedup
+ON CONFLICT (destination, dedup) DO NOTHING
+RETURNING destination, dedup`
+
+func postgresDedupMany(ctx context.Context, x *session, clock any, entries []outbox.Entry) (fresh map[[2]string]bool, err error) {
+	column := func(of func(outbox.Entry) string) string {
+		return postgresArray(entries, func(b *strings.Builder, e outbox.Entry) { quoted(b, of(e)) })
+	}
+	fresh = make(map[[2]string]bool, len(entries))
+	err = each(ctx, x, postgresDedup, []any{
+		clock, column(func(e outbox.Entry) string { return e.To }), column(func(e outbox.Entry) string { return e.DedupKey }), column(func(e outbox.Entry) string { return e.ID }),
+	}, func(scan func(...any) error) error {
+		var key [2]string
+		err := scan(&key[0], &key[1])
+		fresh[key] = true
+		return err
+	})
+	return fresh, err
+}

@@ -36,6 +36,8 @@ var postgresOutbox = outboxSQL{
 	read:     postgresRead,
 	done:     postgresDone,
 
+	dedupMany: postgresDedupMany,
+
 	// The primary key decides which of two messages with one key is stored: the
 	// second insert waits for the first transaction to end.
 	dedup: `

@@ -37,8 +37,8 @@ type childConfig struct {
 	Orders       []outbox.Order
 }
 
-// A said is a line of a child: a delivery begins, or it ended, or the child is
-// dead.
+// A said is a line of a child: a delivery begins, or it ended or failed, or the child
+// is dead.
 type said struct {
 	What, Who, To, Key, ID string
 }
@@ -48,6 +48,36 @@ type said struct {
 type pipe struct {
 	w    *os.File
 	done chan struct{}
+
+	mu   sync.Mutex
+	dead map[string]chan struct{} // by who: closed when all it said is recorded
+}
+
+// bury says that a child is dead, and waits until all that it has said is recorded:
+// what others say in this process must not come before.
+func (p *pipe) bury(who string) {
+	heard := make(chan struct{})
+	p.mu.Lock()
+	if p.dead == nil {
+		p.dead = map[string]chan struct{}{}
+	}
+	p.dead[who] = heard
+	p.mu.Unlock()
+	p.say(said{What: "dead", Who: who})
+	select {
+	case <-heard:
+	case <-p.done:
+	}
+}
+
+// buried notes that a child's death is recorded.
+func (p *pipe) buried(who string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if heard := p.dead[who]; heard != nil {
+		close(heard)
+		delete(p.dead, who)
+	}
 }
 
 func (p *pipe) say(s said) {
@@ -64,14 +94,15 @@ func (p *pipe) close() {
 // listen makes the pipe and records what comes.
 func (e *env) listen() {
 	e.Helper()
-	if e.pipe != nil {
+	if e.pipe.Load() != nil {
 		return
 	}
 	r, w, err := os.Pipe()
 	require.NoError(e, err)
-	e.pipe = &pipe{w: w, done: make(chan struct{})}
+	p := &pipe{w: w, done: make(chan struct{})}
+	e.pipe.Store(p)
 	go func() {
-		defer close(e.pipe.done)
+		defer close(p.done)
 		defer r.Close()
 		lines := bufio.NewReader(r)
 		for {
@@ -87,13 +118,28 @@ func (e *env) listen() {
 			switch s.What {
 			case "begin":
 				e.record.begin(s.Who, s.To, s.Key, s.ID)
-			case "end":
-				e.record.finish(s.Who, s.To, s.Key, s.ID, true)
+			case "end", "failed":
+				e.record.finish(s.Who, s.To, s.Key, s.ID, s.What == "end")
 			case "dead":
 				e.record.dead(s.Who)
+				p.buried(s.Who)
 			}
 		}
 	}()
+}
+
+// note records what a relay of this process says. Where there are children it goes
+// their way: what a child said before must be recorded before.
+func (e *env) note(s said) {
+	p := e.pipe.Load()
+	switch {
+	case p != nil:
+		p.say(s)
+	case s.What == "begin":
+		e.record.begin(s.Who, s.To, s.Key, s.ID)
+	default:
+		e.record.finish(s.Who, s.To, s.Key, s.ID, s.What == "end")
+	}
 }
 
 // broken notes that the test itself went wrong.
@@ -124,7 +170,7 @@ func (e *env) child(work time.Duration) *child {
 	require.NoError(e, err)
 	p := &child{e: e, who: c.Who, cmd: exec.Command(os.Args[0], "-test.run=^$")}
 	p.cmd.Env = append(os.Environ(), childEnv+"="+string(text))
-	p.cmd.ExtraFiles = []*os.File{e.pipe.w}
+	p.cmd.ExtraFiles = []*os.File{e.pipe.Load().w}
 	p.cmd.Stderr = os.Stderr
 	p.stdin, err = p.cmd.StdinPipe()
 	require.NoError(e, err)
@@ -144,7 +190,7 @@ func (c *child) finish(sig syscall.Signal) {
 		_ = c.cmd.Process.Signal(sig) // it may be gone
 		_ = c.cmd.Wait()              // by a signal, mostly
 		_ = c.stdin.Close()
-		c.e.pipe.say(said{What: "dead", Who: c.who})
+		c.e.pipe.Load().bury(c.who)
 	})
 }
 
@@ -153,8 +199,7 @@ func (c *child) finish(sig syscall.Signal) {
 func (c *child) freeze() {
 	_ = c.cmd.Process.Signal(syscall.SIGSTOP)
 	c.e.until("all threads of the process stand still", func() bool { return stopped(c.cmd.Process.Pid) })
-	time.Sleep(50 * time.Millisecond) // what it said before is read first
-	c.e.pipe.say(said{What: "dead", Who: c.who})
+	c.e.pipe.Load().bury(c.who)
 }
 
 // stopped reports whether no thread of a process runs: the signal takes effect in

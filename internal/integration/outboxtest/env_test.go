@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -56,7 +57,7 @@ type env struct {
 	scriptMu sync.Mutex
 	scripts  map[string]script
 
-	pipe  *pipe
+	pipe  atomic.Pointer[pipe]
 	procs []*child
 }
 
@@ -186,9 +187,15 @@ func (e *env) to(name string, change ...func(*outbox.Destination)) outbox.Destin
 
 // deliver does what the script of the destination says, and records it.
 func (e *env) deliver(ctx context.Context, d outbox.Delivery) (err error) {
-	e.begin("here", d.To, d.Key, d.ID)
+	e.note(said{"begin", "here", d.To, d.Key, d.ID})
 	returned := false // a script may panic
-	defer func() { e.finish("here", d.To, d.Key, d.ID, returned && err == nil) }()
+	defer func() {
+		what := "failed"
+		if returned && err == nil {
+			what = "end"
+		}
+		e.note(said{what, "here", d.To, d.Key, d.ID})
+	}()
 	e.scriptMu.Lock()
 	s := e.scripts[d.To]
 	e.scriptMu.Unlock()
@@ -260,6 +267,9 @@ func (e *env) stop() {
 		c.stop()
 	}
 	e.relays, e.procs = nil, nil
+	if p := e.pipe.Load(); p != nil {
+		p.bury("") // nobody: all that was said is recorded
+	}
 }
 
 // end leaves nothing behind, however the scenario ended.
@@ -271,8 +281,8 @@ func (e *env) end() {
 	for _, r := range e.relays {
 		r.end()
 	}
-	if e.pipe != nil {
-		e.pipe.close()
+	if p := e.pipe.Load(); p != nil {
+		p.close()
 	}
 }
 
