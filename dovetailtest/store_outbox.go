@@ -24,6 +24,7 @@ func RunOutboxStore(t *testing.T, newStore func(t *testing.T) outbox.Store) {
 		{"ForeignTxIsRefused", testOutboxForeign},
 		{"PagesFollowEachOther", testOutboxPages},
 		{"DedupKeyIsPerDestination", testOutboxDedup},
+		{"ManyDedupKeysAtOnce", testOutboxDedupMany},
 		{"ScheduledIsDueLater", testOutboxScheduled},
 		{"LeasesAreSharedAndEnd", testOutboxLeases},
 		{"ParkingIsFenced", testOutboxFence},

@@ -32,11 +32,15 @@ var bodyText = []byte(`{"id": 4711, "note": "very private"}`)
 type brokenStore struct {
 	outbox.Store
 	down bool
+	hold func() // before each transaction; nil: nothing
 }
 
 var errStoreDown = errors.New("disk is full")
 
 func (s *brokenStore) Transact(ctx context.Context, fn func(ctx context.Context, tx outbox.Tx) error) error {
+	if s.hold != nil {
+		s.hold()
+	}
 	if s.down {
 		return errStoreDown
 	}
@@ -47,9 +51,15 @@ func (s *brokenStore) Transact(ctx context.Context, fn func(ctx context.Context,
 type heard struct {
 	mu     sync.Mutex
 	events []dovetail.Event
+	start  func(ctx context.Context, message string) // nil: nothing
 }
 
-func (h *heard) Start(ctx context.Context, _ dovetail.Event) context.Context { return ctx }
+func (h *heard) Start(ctx context.Context, e dovetail.Event) context.Context {
+	if h.start != nil {
+		h.start(ctx, e.Message)
+	}
+	return ctx
+}
 
 func (h *heard) Record(_ context.Context, e dovetail.Event) {
 	h.mu.Lock()

@@ -108,6 +108,18 @@ func (s *Store) dedupMany(ctx context.Context, x execer, entries []outbox.Entry)
 	return known, err
 }
 
+// freshKeys runs a statement that returns the destinations and keys it has remembered.
+func freshKeys(ctx context.Context, x *session, query string, args ...any) (map[[2]string]bool, error) {
+	fresh := map[[2]string]bool{}
+	err := each(ctx, x, query, args, func(scan func(...any) error) error {
+		var key [2]string
+		err := scan(&key[0], &key[1])
+		fresh[key] = true
+		return err
+	})
+	return fresh, err
+}
+
 // execer returns how to run statements in tx.
 func (s *Store) execer(tx outbox.Tx) (execer, error) {
 	switch own := tx.(type) {

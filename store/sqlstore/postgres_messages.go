@@ -135,18 +135,10 @@ ORDER BY t.destination, t.dedup
 ON CONFLICT (destination, dedup) DO NOTHING
 RETURNING destination, dedup`
 
-func postgresDedupMany(ctx context.Context, x *session, clock any, entries []outbox.Entry) (fresh map[[2]string]bool, err error) {
+func postgresDedupMany(ctx context.Context, x *session, clock any, entries []outbox.Entry) (map[[2]string]bool, error) {
 	column := func(of func(outbox.Entry) string) string {
 		return postgresArray(entries, func(b *strings.Builder, e outbox.Entry) { quoted(b, of(e)) })
 	}
-	fresh = make(map[[2]string]bool, len(entries))
-	err = each(ctx, x, postgresDedup, []any{
-		clock, column(func(e outbox.Entry) string { return e.To }), column(func(e outbox.Entry) string { return e.DedupKey }), column(func(e outbox.Entry) string { return e.ID }),
-	}, func(scan func(...any) error) error {
-		var key [2]string
-		err := scan(&key[0], &key[1])
-		fresh[key] = true
-		return err
-	})
-	return fresh, err
+	return freshKeys(ctx, x, postgresDedup, clock,
+		column(func(e outbox.Entry) string { return e.To }), column(func(e outbox.Entry) string { return e.DedupKey }), column(func(e outbox.Entry) string { return e.ID }))
 }

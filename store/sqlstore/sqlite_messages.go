@@ -113,3 +113,22 @@ func sqliteDone(ctx context.Context, x *session, seqs []int64) (int64, error) {
 	}
 	return x.exec(ctx, `DELETE FROM dovetail_message WHERE id IN (SELECT value FROM json_each(?))`, ids)
 }
+
+// sqliteDedup remembers deduplication keys and returns those that were not known.
+const sqliteDedup = `
+INSERT INTO dovetail_dedup (destination, dedup, message, seen)
+SELECT value ->> 0, value ->> 1, value ->> 2, coalesce(?1, ` + sqliteNow + `) FROM json_each(?2) WHERE true
+ON CONFLICT (destination, dedup) DO NOTHING
+RETURNING destination, dedup`
+
+func sqliteDedupMany(ctx context.Context, x *session, clock any, entries []outbox.Entry) (map[[2]string]bool, error) {
+	keys := make([][3]string, len(entries))
+	for i, e := range entries {
+		keys[i] = [3]string{e.To, e.DedupKey, e.ID}
+	}
+	text, err := list(keys)
+	if err != nil {
+		return nil, err
+	}
+	return freshKeys(ctx, x, sqliteDedup, clock, text)
+}

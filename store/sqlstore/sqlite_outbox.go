@@ -34,6 +34,8 @@ var sqliteOutbox = outboxSQL{
 	schedule: sqliteSchedule,
 	read:     sqliteRead,
 	done:     sqliteDone,
+
+	dedupMany: sqliteDedupMany,
 	// The primary key decides which of two messages with one key is stored.
 	dedup: `
 INSERT INTO dovetail_dedup (destination, dedup, message, seen) VALUES (?, ?, ?, coalesce(?, ` + sqliteNow + `))
