@@ -167,6 +167,9 @@ func (r *relay) attempt(leased context.Context, c *call, began *time.Time) (more
 			ctx = c.spans[0]
 		}
 	}
+	if c.items[0].probe {
+		ctx = dovetail.Probe(ctx)
+	}
 	if c.line.Batch != nil {
 		c.batch(ctx)
 	} else {

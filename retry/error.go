@@ -137,7 +137,7 @@ func (t *Transport) failure(req *http.Request, v verdict, cause error, tr trail)
 // fail is failure, with the breaker's time to come again.
 func (t *Transport) fail(req *http.Request, v verdict, cause error, tr trail) error {
 	e := t.failure(req, v, cause, tr)
-	if v.class == dovetail.Unavailable {
+	if v.class == dovetail.Unavailable && !dovetail.IsProbe(req.Context()) { // who probes has a time of its own
 		if until, down := t.gate.down(); down && until.After(e.RetryAt) {
 			e.RetryAt = until
 		}

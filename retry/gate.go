@@ -282,6 +282,18 @@ func (g *gate) release() {
 	g.wakeHead()
 }
 
+// probe lets the next call through an open breaker, and reports whether it was open.
+func (g *gate) probe() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.breaker.phase != open {
+		return false
+	}
+	g.breaker.until = min(g.breaker.until, g.now())
+	g.wakeHead()
+	return true
+}
+
 // down reports whether the breaker holds calls back, and until when.
 func (g *gate) down() (time.Time, bool) {
 	g.mu.Lock()

@@ -43,6 +43,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, t.fail(req, verdict{class: dovetail.Permanent, undone: true}, err, trail{})
 	}
 	t.budget.add(max(0, t.cfg.Budget.Ratio))
+	probe := dovetail.IsProbe(req.Context()) && t.gate.probe()
 	p, waited, no := t.gate.admit(req.Context(), t.cfg.MaxInlineWait, f.repeatable())
 	if no != nil {
 		closeBody(req)
@@ -52,7 +53,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	body := hold(req)
 	r := t.attempt(req, body, f, p, 1)
 	v := t.settle(req, f, &r, 1)
-	if v.again && t.cfg.Attempts > 1 {
+	if v.again && t.cfg.Attempts > 1 && !probe { // a probe asks once; whoever sent it asks again
 		return t.repeat(req, body, f, r, v, waited)
 	}
 	return t.finish(req, body, f, r, v, trail{attempts: 1, waited: waited})
