@@ -115,7 +115,7 @@ func (tx *Tx) commit(ctx context.Context) error {
 		last.batch.Queue("BEGIN")
 		tx.begun = true
 	}
-	if err := tx.queue.Enqueue(ctx, sqlstore.FromPgx(last), tx.msgs...); err != nil {
+	if err := tx.queue.Enqueue(ctx, sqlstore.FromPgxCopy(last, last.copyIn), tx.msgs...); err != nil {
 		return err
 	}
 	last.batch.Queue("COMMIT")
@@ -139,6 +139,17 @@ func (tx *Tx) abandon(ctx context.Context) {
 	_, _ = tx.conn.Exec(context.WithoutCancel(ctx), "ROLLBACK")
 }
 
+// FromTx lets messages be stored in a transaction that the caller begins and commits,
+// as sqlstore.FromPgx does, and many of them by COPY:
+//
+//	err := queue.Enqueue(ctx, pgxstore.FromTx(tx), messages...)
+func FromTx(tx pgx.Tx) outbox.Tx {
+	return sqlstore.FromPgxCopy(tx, func(ctx context.Context, table string, columns []string, rows [][]any) error {
+		_, err := tx.CopyFrom(ctx, pgx.Identifier{table}, columns, pgx.CopyFromRows(rows))
+		return err
+	})
+}
+
 // A batcher keeps statements for one round trip. Where the number of rows decides
 // what follows, which is so for deduplication keys, the statement runs at once.
 type batcher struct {
@@ -146,14 +157,31 @@ type batcher struct {
 	batch pgx.Batch
 }
 
+// copyIn sends what is kept, and then the rows. They stay in the transaction that was
+// begun, or that what is kept begins.
+func (b *batcher) copyIn(ctx context.Context, table string, columns []string, rows [][]any) error {
+	if err := b.send(ctx); err != nil {
+		return err
+	}
+	_, err := b.conn.CopyFrom(ctx, pgx.Identifier{table}, columns, pgx.CopyFromRows(rows))
+	return err
+}
+
+// send sends what is kept.
+func (b *batcher) send(ctx context.Context) error {
+	if b.batch.Len() == 0 {
+		return nil
+	}
+	err := b.conn.SendBatch(ctx, &b.batch).Close()
+	b.batch = pgx.Batch{}
+	return err
+}
+
 // Exec keeps a statement, or runs it.
 func (b *batcher) Exec(ctx context.Context, query string, args ...any) (pgconn.CommandTag, error) {
 	if sqlstore.CountMatters(query) {
-		if b.batch.Len() > 0 {
-			if err := b.conn.SendBatch(ctx, &b.batch).Close(); err != nil {
-				return pgconn.CommandTag{}, err
-			}
-			b.batch = pgx.Batch{}
+		if err := b.send(ctx); err != nil {
+			return pgconn.CommandTag{}, err
 		}
 		return b.conn.Exec(ctx, query, args...)
 	}

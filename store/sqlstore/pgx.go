@@ -26,13 +26,34 @@ func FromPgx[T interface{ RowsAffected() int64 }](tx interface {
 	if tx == nil {
 		return nil
 	}
-	return pgxTx(func(ctx context.Context, query string, args ...any) (int64, error) {
+	return pgxTx(execPgx(tx))
+}
+
+func execPgx[T interface{ RowsAffected() int64 }](tx interface {
+	Exec(ctx context.Context, sql string, args ...any) (T, error)
+},
+) pgxTx {
+	return func(ctx context.Context, query string, args ...any) (int64, error) {
 		tag, err := tx.Exec(ctx, query, args...)
 		if err != nil {
 			return 0, err
 		}
 		return tag.RowsAffected(), nil
-	})
+	}
+}
+
+// FromPgxCopy is FromPgx for a transaction that can also COPY: many messages are then
+// stored by that, which costs the server half. CopyIn stores rows of values, one for
+// each of the columns, in a table, in the same transaction. Module store/pgxstore calls
+// it.
+func FromPgxCopy[T interface{ RowsAffected() int64 }](tx interface {
+	Exec(ctx context.Context, sql string, args ...any) (T, error)
+}, copyIn func(ctx context.Context, table string, columns []string, rows [][]any) error,
+) outbox.Tx {
+	if tx == nil {
+		return nil
+	}
+	return pgxCopyTx{execPgx(tx), copyIn}
 }
 
 // A pgxTx runs statements in a transaction of pgx.
@@ -40,6 +61,12 @@ type pgxTx func(ctx context.Context, query string, args ...any) (int64, error)
 
 func (exec pgxTx) exec(ctx context.Context, query string, args ...any) (int64, error) {
 	return exec(ctx, query, args...)
+}
+
+// A pgxCopyTx also stores rows by COPY.
+type pgxCopyTx struct {
+	pgxTx
+	copyIn func(ctx context.Context, table string, columns []string, rows [][]any) error
 }
 
 // Commit does nothing: whoever began the transaction ends it.

@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"context"
 	"encoding/hex"
+	"fmt"
 	"strconv"
 	"strings"
 
@@ -27,8 +28,37 @@ SELECT coalesce($1::bigint, ` + postgresNow + `), t.destination, t.shard, nullif
 FROM unnest($2::text::text[], $3::text::smallint[], $4::text::text[], $5::text::text[], $6::text::text[], $7::text::text[],
   $8::text::bytea[], $9::text::bytea[]) AS t(destination, shard, lane, message, topic, key, headers, payload)`
 
+// postgresCopyAbove is how many messages are worth a COPY, which takes round trips of
+// its own.
+const postgresCopyAbove = 50
+
+// postgresCopied are the columns of a COPY: the others have defaults.
+var postgresCopied = []string{"destination", "shard", "lane", "message", "topic", "key", "headers", "payload"}
+
+// postgresCopy stores waiting entries by COPY.
+func postgresCopy(ctx context.Context, x pgxCopyTx, rows []outbox.Entry) error {
+	values := make([][]any, len(rows))
+	for i, e := range rows {
+		row, err := messageArgs(make([]any, 0, len(postgresCopied)), e)
+		if err != nil {
+			return err
+		}
+		if e.Lane == e.Key {
+			row[2] = nil
+		}
+		values[i] = row
+	}
+	if err := x.copyIn(ctx, "dovetail_message", postgresCopied, values); err != nil {
+		return fmt.Errorf("copy %d messages: %w", len(rows), err)
+	}
+	return nil
+}
+
 // postgresInsert stores waiting entries.
 func postgresInsert(ctx context.Context, x execer, clock any, rows []outbox.Entry) error {
+	if c, ok := x.(pgxCopyTx); ok && clock == nil && len(rows) >= postgresCopyAbove {
+		return postgresCopy(ctx, c, rows)
+	}
 	return inChunks(rows, postgresRows, func(rows []outbox.Entry) error {
 		if len(rows) == 1 {
 			args, err := messageArgs([]any{clock}, rows[0])

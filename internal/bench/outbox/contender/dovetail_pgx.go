@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 
 	"github.com/tectari/dovetail/internal/bench/outbox/harness"
+	"github.com/tectari/dovetail/outbox"
 	"github.com/tectari/dovetail/store/pgxstore"
 	"github.com/tectari/dovetail/store/sqlstore"
 )
@@ -64,6 +65,17 @@ func (d *dovetailPgx) Writer(how harness.Transaction) (harness.Write, error) {
 		}, nil
 	}
 	return nil, harness.ErrUnable
+}
+
+func (d *dovetailPgx) Bulk(ctx context.Context, events []harness.Event) error {
+	messages := make([]outbox.Message, len(events))
+	for i, e := range events {
+		messages[i] = ourMessage(e)
+	}
+	return pgxstore.InTx(ctx, d.pool, d.queue, func(_ context.Context, tx *pgxstore.Tx) error {
+		tx.Enqueue(messages...)
+		return nil
+	})
 }
 
 func (d *dovetailPgx) Close() error {

@@ -12,7 +12,9 @@ CREATE SEQUENCE dovetail_message_id AS bigint CACHE 1;
 -- any that is taken after that id was missed.
 CREATE TABLE dovetail_message (
   id          bigint   NOT NULL DEFAULT nextval(CASE WHEN pg_current_xact_id() IS NOT NULL THEN 'dovetail_message_id'::regclass END),
-  created     bigint   NOT NULL, -- milliseconds since 1970, like every time here
+  -- Milliseconds since 1970, like every time here. The default is for COPY, which
+  -- stores rows together only where no default is volatile.
+  created     bigint   NOT NULL DEFAULT (extract(epoch FROM statement_timestamp()) * 1000)::bigint,
   shard       smallint NOT NULL,
   destination text     COLLATE "C" NOT NULL,
   lane        text     COLLATE "C", -- messages of one lane are in order; '' means none, NULL the key
