@@ -1,4 +1,4 @@
-package outbox_test
+package outboxtest
 
 import (
 	"context"
@@ -19,8 +19,8 @@ import (
 	"github.com/tectari/dovetail/store/memstore"
 )
 
-// An office is an API that is down until it is up.
-type office struct {
+// A bureau is an API that is down until it is up.
+type bureau struct {
 	mu    sync.Mutex
 	down  bool
 	gone  bool        // nobody listens while it is down; else it answers 503
@@ -28,7 +28,7 @@ type office struct {
 	done  []time.Time
 }
 
-func (o *office) RoundTrip(r *http.Request) (*http.Response, error) {
+func (o *bureau) RoundTrip(r *http.Request) (*http.Response, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if r.Body != nil {
@@ -57,13 +57,13 @@ func TestTheClientsBreakerDoesNotHoldUpTheProbe(t *testing.T) {
 	for name, gone := range map[string]bool{"503": false, "connection refused": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			synctest.Test(t, func(t *testing.T) { downFor20Minutes(t, &office{gone: gone}) })
+			synctest.Test(t, func(t *testing.T) { downFor20Minutes(t, &bureau{gone: gone}) })
 		})
 	}
 }
 
-func downFor20Minutes(t *testing.T, api *office) {
-	cl, err := retry.NewClient(retry.Config{System: "books", Base: api, Observer: &told{}})
+func downFor20Minutes(t *testing.T, api *bureau) {
+	cl, err := retry.NewClient(retry.Config{System: "books", Base: api, Observer: quiet{}})
 	require.NoError(t, err)
 	handler := outbox.HandlerFunc(func(ctx context.Context, d outbox.Delivery) error {
 		req, err := http.NewRequestWithContext(ctx, http.MethodPut, "http://books/invoices/"+d.ID, strings.NewReader("{}"))
@@ -74,12 +74,12 @@ func downFor20Minutes(t *testing.T, api *office) {
 		}
 		return err
 	})
-	q := queueOn(t, memstore.New(), &told{}, outbox.Destination{Name: "books", Handler: handler})
-	stop := runQueue(t, q)
+	q := queueOn(t, memstore.New(), outbox.Destination{Name: "books", Handler: handler})
+	stop := run(t, q)
 	defer stop()
 	api.down = true
 	for range 50 {
-		send(t, q, outbox.Message{To: "books"})
+		require.NoError(t, q.Tx(t.Context(), func(ctx context.Context, tx outbox.Tx) error { return q.Enqueue(ctx, tx, outbox.Message{To: "books"}) }))
 	}
 	time.Sleep(20 * time.Minute)
 	api.mu.Lock()
