@@ -26,7 +26,7 @@ func FromPgx[T interface{ RowsAffected() int64 }](tx interface {
 	if tx == nil {
 		return nil
 	}
-	return pgxTx(execPgx(tx))
+	return execPgx(tx)
 }
 
 func execPgx[T interface{ RowsAffected() int64 }](tx interface {
