@@ -77,7 +77,7 @@ func TestAdaptConcurrencyFindsWhatTheSystemTakes(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := &server{room: 8, refuses: refuses}
 				took := serve(t, s, outbox.Destination{Concurrency: 64, AdaptConcurrency: true, Backoff: outbox.Backoff{Base: 50 * time.Millisecond, Cap: 50 * time.Millisecond}})
-				require.LessOrEqual(t, s.most, 24, "it does not press on")
+				require.LessOrEqual(t, s.most, 32, "it does not press on: half of what it may")
 				require.Less(t, s.refused, 500, "a tenth at most is refused")
 				require.Less(t, took, 15*time.Second, "and what the system takes is used: it could do it in 6.25 s")
 			})

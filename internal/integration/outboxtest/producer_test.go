@@ -239,6 +239,11 @@ func (o *office) close() (failed int) {
 	o.e.Helper()
 	close(o.stop)
 	o.group.Wait()
+	// A server that was hurt may go down only now.
+	o.e.until("the table can be read", func() bool {
+		var n int
+		return o.e.db().QueryRow("SELECT count(*) FROM office").Scan(&n) == nil
+	})
 	rows, err := o.e.db().Query("SELECT k, version FROM office")
 	require.NoError(o.e, err)
 	defer rows.Close()
