@@ -196,10 +196,29 @@ func (c *child) finish(sig syscall.Signal) {
 
 // freeze stops its clock, as a machine that is suspended does. What it has under
 // way is given up: a successor may deliver it meanwhile.
+//
+// On MariaDB it is frozen outside of transactions: nothing ends one there, and its
+// locks, while its process stands still, which docs/guarantees.md says.
 func (c *child) freeze() {
-	_ = c.cmd.Process.Signal(syscall.SIGSTOP)
-	c.e.until("all threads of the process stand still", func() bool { return stopped(c.cmd.Process.Pid) })
+	c.e.until("the process stands still and holds no locks", func() bool {
+		_ = c.cmd.Process.Signal(syscall.SIGSTOP)
+		c.e.until("all threads of the process stand still", func() bool { return stopped(c.cmd.Process.Pid) })
+		if c.e.kind != mariadb || c.e.unlocked() {
+			return true
+		}
+		c.thaw()
+		time.Sleep(7 * time.Millisecond) // let it get out of the transaction
+		return false
+	})
 	c.e.pipe.Load().bury(c.who)
+}
+
+// unlocked reports whether no transaction is open in the database, once the server has
+// had time to end what it was doing. It makes the list anew only where nobody has read
+// it for a tenth of a second.
+func (e *env) unlocked() bool {
+	time.Sleep(150 * time.Millisecond)
+	return e.number(`SELECT count(*) FROM information_schema.innodb_trx t JOIN information_schema.processlist p ON p.id = t.trx_mysql_thread_id WHERE p.db = database()`) == 0
 }
 
 // stopped reports whether no thread of a process runs: the signal takes effect in
